@@ -1,0 +1,35 @@
+# Every target sets up whatever is missing first. PYTHON chooses the interpreter of a new .venv (3.10 to 3.13);
+# TORCH_INDEX takes PyTorch from another index, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the CPU
+# build on an x86-64 laptop with Linux.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help install demo test lint clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+install: .venv/ready  ## make .venv and install PiSyft, PyTorch and PySyft into it
+
+.venv/ready: setup.py pyproject.toml requirements/torch.txt requirements/pysyft.txt
+	@echo "Setting up .venv (PyTorch is large: this takes a few minutes the first time)"
+	$(PYTHON) -m venv .venv
+	$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --requirement requirements/torch.txt
+	$(PIP) install --editable '.[dev]'
+	$(BIN)/pisyft setup
+	@touch $@
+
+demo: .venv/ready  ## two workers on this machine, federated training, secret sharing: artifacts/demo/
+	$(BIN)/pisyft train --lab --out artifacts/demo
+
+test: .venv/ready  ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove .venv and artifacts
+	rm -rf .venv artifacts

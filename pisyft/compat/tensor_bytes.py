@@ -1,0 +1,63 @@
+"""Tensors on the wire: dtype, shape and raw bytes instead of a pickle."""
+
+import math
+
+import msgpack
+import torch
+
+from pisyft.compat.registry import Moment, repair
+
+
+def serialize_tensor(worker, tensor) -> bytes:
+    """The tensor's dtype, shape, requires_grad and elements, in C order and the machine's (little) byte order."""
+    from syft.serde.torch.serde import TORCH_DTYPE_STR
+
+    shape: tuple[int, ...] = (0,)  # a wrapper is empty: what it wraps travels as its child
+    elements = b""
+    if not hasattr(tensor, "child"):
+        shape = tuple(tensor.shape)
+        if tensor.numel():
+            flat = tensor.detach().contiguous().reshape(-1)
+            elements = flat.view(torch.uint8).numpy().tobytes()
+    return msgpack.packb((TORCH_DTYPE_STR[tensor.dtype], shape, tensor.requires_grad, elements))
+
+
+def deserialize_tensor(worker, tensor_bytes: bytes) -> torch.Tensor:
+    """The tensor that `serialize_tensor` wrote.
+
+    Raises:
+        ValueError: the bytes are no such tensor, or their number does not fit dtype and shape. Nothing is
+            allocated before that is known.
+    """
+    from syft.serde.torch.serde import TORCH_STR_DTYPE
+
+    try:
+        dtype_name, shape, requires_grad, elements = msgpack.unpackb(tensor_bytes, use_list=False)
+        dtype = TORCH_STR_DTYPE[dtype_name]
+        fits = all(type(size) is int and size >= 0 for size in shape)
+        fits = fits and len(elements) == math.prod(shape) * dtype.itemsize
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise ValueError(f"not a serialized tensor: {type(error).__name__}") from error
+    if not fits:
+        raise ValueError(f"{len(elements)} bytes are no tensor of {dtype_name} and shape {shape}")
+    if elements:
+        # PyTorch wants memory that may be written to, which a copy of the bytes is.
+        tensor = torch.frombuffer(bytearray(elements), dtype=dtype).reshape(shape)
+    else:
+        tensor = torch.empty(shape, dtype=dtype)
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="PyTorch 1.9 made `torch.save` pickle a tensor's Python attributes; PyTorch 2.6 made `torch.load` refuse them",
+    broke="sending any tensor fails, since PySyft's attributes lead to workers and modules",
+)
+def tensor_serialization() -> None:
+    import syft.serde.msgpack.torch_serde
+    import syft.serde.protobuf.torch_serde
+    import syft.serde.torch.serde
+
+    for module in (syft.serde.torch.serde, syft.serde.msgpack.torch_serde, syft.serde.protobuf.torch_serde):
+        module.torch_tensor_serializer = serialize_tensor
+        module.torch_tensor_deserializer = deserialize_tensor

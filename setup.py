@@ -1,0 +1,54 @@
+"""PiSyft: federated learning of a recurrent neural network on Raspberry Pis."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "pisyft/__init__.py").read_text(), re.MULTILINE)[1]
+
+# What a worker on a Pi needs, and nothing else. PySyft itself (syft, syft-proto) is not listed: its own metadata asks
+# for packages that no longer install, so `pisyft setup` (or `make`) installs it without them.
+WORKER = [
+    'torch>=2.6,<=2.13.0; platform_machine != "aarch64"',
+    'torch>=2.6,<=2.9.1; platform_machine == "aarch64"',
+    "numpy>=1.26",
+    "websockets>=15,<18",
+    "msgpack>=1.0.5",
+    "lz4>=4.3",
+    "protobuf>=3.20.2",
+    "tblib>=3",
+    "six>=1.16",
+    "click>=8.1",
+    "rich>=13.7",
+]
+NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
+DEV = [
+    "pytest>=8,<10",
+    "hypothesis>=6.100",
+    "nbclient>=0.10",
+    "ruff>=0.15,<0.18",
+    "mypy>=1.18",
+]
+
+setup(
+    name="pisyft",
+    version=VERSION,
+    description="Federated learning of a recurrent neural network on Raspberry Pis, with PySyft 0.2.9 repaired",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["pisyft", "pisyft.*"]),
+    package_data={"pisyft": ["py.typed"]},
+    install_requires=WORKER,
+    extras_require={"notebooks": NOTEBOOKS, "dev": NOTEBOOKS + DEV},
+    entry_points={"console_scripts": ["pisyft = pisyft.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Education",
+    ],
+)
