@@ -6,6 +6,6 @@ upstream change that made it necessary; each file holds one cause; `catalogue` i
 
 from pisyft.compat.loader import enable
 from pisyft.compat.registry import Moment, Repair, repairs
-from pisyft.compat.requirements import PYSYFT, PySyftMissing
+from pisyft.compat.requirements import PYSYFT, PySyftMissing, problem
 
-__all__ = ["PYSYFT", "Moment", "PySyftMissing", "Repair", "enable", "repairs"]
+__all__ = ["PYSYFT", "Moment", "PySyftMissing", "Repair", "enable", "problem", "repairs"]

@@ -1,0 +1,5 @@
+"""`python -m pisyft` is the `pisyft` command."""
+
+from pisyft.cli import main
+
+main()

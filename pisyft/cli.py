@@ -1,0 +1,260 @@
+"""The `pisyft` command. Imports what a subcommand needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+import pisyft
+from pisyft.compat import requirements
+
+
+class Problem(click.ClickException):
+    """Something that the person who typed the command can mend."""
+
+    exit_code = 2
+
+
+class Address(click.ParamType):
+    """`ID=HOST:PORT`, as a tuple."""
+
+    name = "ID=HOST:PORT"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        worker, equals, address = value.partition("=")
+        host, colon, port = address.rpartition(":")
+        if not (worker and equals and host and colon and port.isdigit() and 0 < int(port) < 65536):
+            self.fail(f"{value!r} is not ID=HOST:PORT, as in bob=192.168.1.22:8777", param, ctx)
+        return worker, (host.strip("[]"), int(port))
+
+
+def _by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
+    by_id = dict(addresses)
+    if len(by_id) < len(addresses):
+        ids = [worker for worker, _ in addresses]
+        twice = next(worker for worker in ids if ids.count(worker) > 1)
+        raise Problem(f"the id {twice!r} is used twice: every worker has its own")
+    return by_id
+
+
+def _need_pysyft() -> None:
+    if text := requirements.problem():
+        raise Problem(text)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(pisyft.__version__, prog_name="pisyft")
+def main() -> None:
+    """Federated learning of a recurrent neural network on Raspberry Pis.
+
+    \b
+    pisyft setup                                  install PySyft 0.2.9 into this environment
+    pisyft data split data/names --workers 2      deal names out
+    pisyft worker --id alice --data names/        on each Pi
+    pisyft train --lab                            on a laptop, with two local workers
+    """
+
+
+@main.command()
+def setup() -> None:
+    """Install PySyft 0.2.9, without its dependencies of 2020, into the environment that runs this."""
+    if requirements.problem() is None:
+        click.echo(f"PySyft {requirements.PYSYFT} is installed.")
+        return
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    if subprocess.run([*command, *requirements.WITHOUT_DEPENDENCIES]).returncode:
+        raise Problem(
+            f"pip could not install {' and '.join(requirements.WITHOUT_DEPENDENCIES)}: its message is above. "
+            "Check the network, and that this environment has pip."
+        )
+    if text := requirements.problem():
+        raise Problem(text)
+    click.echo(f"PySyft {requirements.PYSYFT} is installed.")
+
+
+@main.group()
+def data() -> None:
+    """Names: dealing them out to workers."""
+
+
+@data.command()
+@click.argument("names", type=click.Path(path_type=Path))
+@click.option("--into", type=click.Path(path_type=Path), required=True, help="Where the workers' folders go.")
+@click.option("--worker", "workers", multiple=True, help="A worker's id; once for each worker.")
+@click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
+def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
+    """Deal a folder of names out: INTO/ID/names for each worker, every name to one of them.
+
+    \b
+    Example:
+      pisyft data split data/names --into classroom --worker alice --worker bob
+    """
+    from pisyft.learning.names import NamesError, deal, read_folder, total, write_folder
+
+    if not workers:
+        raise Problem("name the workers: --worker alice --worker bob")
+    if len(set(workers)) < len(workers):
+        raise Problem(f"two workers have the same id: {', '.join(workers)}")
+    for worker in workers:
+        target = into / worker / "names"
+        if target.is_dir() and any(target.iterdir()):
+            raise Problem(f"{target} holds names already: remove them first, or choose another folder with --into")
+    try:
+        hands = deal(read_folder(names), len(workers), seed)
+    except NamesError as error:
+        raise Problem(str(error)) from error
+    for worker, hand in zip(workers, hands, strict=True):
+        write_folder(hand, into / worker / "names")
+        click.echo(f"{into / worker / 'names'}: {total(hand)} names of {len(hand)} languages")
+
+
+@main.command()
+@click.option("--id", "worker_id", required=True, help="The worker's id, by which others know it.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8777, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--data", "data_folder", type=click.Path(path_type=Path), required=True, help="Its folder of names.")
+@click.option("--peer", "peers", type=Address(), multiple=True, help="Another worker; once for each.")
+@click.option("--models", type=click.Path(path_type=Path), help="Where released models go.  [default: DATA/../models]")
+@click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
+@click.option("--verbose", "-v", is_flag=True, help="Log every message.")
+@click.option("--listen-fd", type=int, hidden=True)
+@click.option("--until-stdin-closes", is_flag=True, hidden=True)
+def worker(
+    worker_id: str,
+    port: int,
+    host: str,
+    data_folder: Path,
+    peers: tuple,
+    models: Path | None,
+    seed: int,
+    verbose: bool,
+    listen_fd: int | None,
+    until_stdin_closes: bool,
+) -> None:
+    """Start a worker that holds names. They stay on it.
+
+    \b
+    Example, on alice's Pi:
+      pisyft worker --id alice --host 192.168.1.21 --data names/ --peer bob=192.168.1.22:8777
+    """
+    _need_pysyft()
+    peers_by_id = _by_id((*peers, (worker_id, None)))
+    del peers_by_id[worker_id]
+    if worker_id == "me":
+        raise Problem("the id 'me' is PySyft's name for the coordinator: choose another")
+
+    # The names first: a mistake there is told before PyTorch is loaded.
+    from pisyft.learning.names import NamesError, read_folder
+
+    try:
+        names = read_folder(data_folder)
+    except NamesError as error:
+        raise Problem(str(error)) from error
+
+    import logging
+    import os
+    import socket
+    import threading
+
+    import torch
+
+    from pisyft.transport.server import PortInUse
+    from pisyft.worker import make_worker, serve
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    torch.manual_seed(seed)
+    try:
+        made = make_worker(
+            worker_id,
+            host,
+            port,
+            names,
+            peers=peers_by_id,
+            models=models or data_folder.parent / "models",
+            seed=seed,
+            listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
+        )
+    except (NamesError, PortInUse) as error:
+        raise Problem(str(error)) from error
+    if until_stdin_closes:
+
+        def stop_when_stdin_closes() -> None:
+            while os.read(0, 1024):
+                pass
+            made.stop()
+
+        threading.Thread(target=stop_when_stdin_closes, daemon=True).start()
+    own = sum(map(len, names.values()))
+    click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {own} names of {len(names)} languages")
+    serve(made)
+
+
+@main.command()
+@click.option("--lab", is_flag=True, help="Start two local workers, alice and bob, for this run.")
+@click.option("--worker", "workers", type=Address(), multiple=True, help="A worker to train with; once for each.")
+@click.option(
+    "--names",
+    type=click.Path(path_type=Path),
+    default=Path("data/names"),
+    show_default=True,
+    help="The names that --lab deals out.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=float, default=0.1, show_default=True)
+@click.option(
+    "--good-enough",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    metavar="ACCURACY",
+    help="Release the model if it is this accurate on every worker.",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("artifacts/train"), show_default=True)
+def train(
+    lab: bool,
+    workers: tuple,
+    names: Path,
+    rounds: int,
+    batch_size: int,
+    learning_rate: float,
+    good_enough: float,
+    seed: int,
+    out: Path,
+) -> None:
+    """Train one model with several workers, and release it to them if it is good enough.
+
+    \b
+    Examples:
+      pisyft train --lab
+      pisyft train --worker alice=192.168.1.21:8777 --worker bob=192.168.1.22:8777
+    """
+    _need_pysyft()
+    addresses = _by_id(workers)
+    if lab and addresses:
+        raise Problem("--lab starts its own workers: leave out --worker, or --lab")
+    if not lab and len(addresses) < 2:
+        raise Problem("name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab")
+
+    from pisyft import run
+    from pisyft.federation import FederationError
+    from pisyft.lab import LabError
+    from pisyft.learning.names import NamesError
+    from pisyft.transport.errors import TransportError
+
+    settings = run.Settings(rounds, batch_size, learning_rate, good_enough, seed)
+    try:
+        if lab:
+            run.train_in_a_lab(names, settings, out)
+        else:
+            run.train(addresses, settings, out)
+    except (FederationError, LabError, NamesError, TransportError) as error:
+        raise Problem(str(error)) from error

@@ -1,0 +1,137 @@
+"""A federation, seen from the coordinator: several workers that hold names, and one model trained with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from pisyft.aggregation import secure_sum
+from pisyft.learning.evaluation import Counts
+from pisyft.learning.models import RNN
+from pisyft.learning.remote import find_names, train_batch
+from pisyft.learning.vectors import load_vector, to_vector
+
+
+class FederationError(Exception):
+    """These workers cannot train one model together. The text says which of them differ, and in what."""
+
+
+class Federation:
+    """Workers that train one model together, each on names that stay with it.
+
+        federation = Federation([alice, bob])
+        model = federation.new_model()
+        for _ in range(10):
+            federation.train_round(model)
+        print(federation.evaluate(model))
+
+    Args:
+        workers: connected workers, two or more, each with its own id and all with the same languages.
+        batch_size: names in a step of SGD.
+        learning_rate: of SGD.
+
+    Attributes:
+        descriptions: what each worker tells about its names, by id.
+        languages: the languages that all workers know, in the order of the model's outputs.
+
+    Raises:
+        FederationError: too few workers, two with one id, or with different languages.
+    """
+
+    def __init__(self, workers: Sequence, batch_size: int = 32, learning_rate: float = 0.1) -> None:
+        ids = [worker.id for worker in workers]
+        if len(ids) < 2:
+            raise FederationError("a federation needs two workers or more: a sum over one would be its own model")
+        if len(set(ids)) < len(ids):
+            raise FederationError(f"two workers have the same id: {', '.join(map(str, ids))}")
+        self.workers = list(workers)
+        self.batch_size, self.learning_rate = batch_size, learning_rate
+        self.descriptions: dict = {worker.id: worker.command("describe") for worker in workers}
+        first = ids[0]
+        self.languages: list[str] = self.descriptions[first]["languages"]
+        for worker_id, description in self.descriptions.items():
+            if description["languages"] != self.languages:
+                differing = sorted(set(description["languages"]) ^ set(self.languages))
+                raise FederationError(
+                    f"workers {first} and {worker_id} have different languages ({', '.join(differing)} on one of them "
+                    "only): give every worker a file for each language"
+                )
+        self._names = {worker.id: find_names(worker) for worker in workers}
+
+    @property
+    def names_total(self) -> int:
+        """How many names the workers hold together."""
+        return sum(each["train"] + each["held_out"] for each in self.descriptions.values())
+
+    @property
+    def batches_per_round(self) -> int:
+        return sum(-(-each["train"] // self.batch_size) for each in self.descriptions.values())
+
+    def new_model(self, seed: int = 0) -> RNN:
+        """The tutorial's network with fresh parameters; the same seed gives the same ones."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return RNN(n_languages=len(self.languages))
+
+    def train_round(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> None:
+        """One pass of every worker over its names, by pointer, and the average of their models, in place.
+
+        Federated averaging, weighted by names (McMahan et al. 2017, "Communication-Efficient Learning of Deep
+        Networks from Decentralized Data", algorithm 1), through a secure sum.
+
+        Args:
+            on_batch: called after each batch of each worker.
+        """
+        self.aggregate(model, self.train_apart(model, on_batch))
+
+    def train_apart(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> list[RNN]:
+        """One pass of every worker over its names from the same start: a model of pointers for each worker."""
+        models = []
+        for worker in self.workers:
+            remote = model.copy().send(worker)
+            for batch in self._names[worker.id].batches(self.batch_size):
+                train_batch(remote, batch, self.learning_rate)
+                on_batch()
+            models.append(remote)
+        return models
+
+    def aggregate(self, model: RNN, models: Sequence[RNN]) -> None:
+        """Set the model to the average of the workers' models, of which nobody sees any."""
+        trained_on = [self.descriptions[worker.id]["train"] for worker in self.workers]
+        weighted = [to_vector(each) * (names / sum(trained_on)) for each, names in zip(models, trained_on, strict=True)]
+        load_vector(model, secure_sum(weighted, self.workers))
+
+    def evaluate(self, model: RNN, part: str = "held out") -> dict[str, Counts]:
+        """What each worker counts on its own names, held out or to train on, by id."""
+        weights = to_vector(model)
+        answers = {worker.id: worker.command("evaluate", weights=weights, part=part) for worker in self.workers}
+        return {
+            worker_id: Counts(tuple(map(tuple, answer["confusion"])), answer["loss_sum"])
+            for worker_id, answer in answers.items()
+        }
+
+    def release(self, model: RNN, accuracy: float, rounds: int) -> dict[str, int]:
+        """Push the model to every worker; the version that each stored it as, by id."""
+        participants = [str(worker.id) for worker in self.workers]
+        weights = to_vector(model)
+        return {
+            worker.id: worker.command(
+                "release", weights=weights, accuracy=accuracy, participants=participants, rounds=rounds
+            )
+            for worker in self.workers
+        }
+
+    def aggregation_error(self, seed: int = 0) -> float:
+        """The largest difference between a secure average and a plain one, of test vectors as long as the model.
+
+        The vectors are the coordinator's own, drawn for this check: plain averages of real models are what the
+        workers refuse.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        length = len(to_vector(self.new_model()))
+        vectors = [torch.randn(length, generator=generator) for _ in self.workers]
+        pointers = [vector.send(worker) for vector, worker in zip(vectors, self.workers, strict=True)]
+        secure = secure_sum(pointers, self.workers) / len(vectors)
+        plain = torch.stack(vectors).double().mean(0)
+        return (secure - plain).abs().max().item()

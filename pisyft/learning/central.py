@@ -1,0 +1,53 @@
+"""The same model, trained on all names in one place: what a federation is compared with.
+
+Run as a program, so that the coordinator of a federation never reads a name:
+    python -m pisyft.learning.central --passes 10 FOLDER FOLDER ...
+prints the counts over the names that each folder's worker holds out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import torch
+
+from pisyft.learning.encoding import encode
+from pisyft.learning.evaluation import Counts, add_up, count_guesses
+from pisyft.learning.local import train
+from pisyft.learning.models import RNN
+from pisyft.learning.names import hold_out, read_folder
+
+
+def train_centrally(
+    folders: Sequence[str], passes: int, batch_size: int, learning_rate: float, seed: int
+) -> tuple[RNN, Counts]:
+    """Train on what the workers with these folders would train on, taken together; test on what they would hold out."""
+    train_parts, held_out_parts = zip(*(hold_out(read_folder(folder), seed=seed) for folder in folders), strict=True)
+    languages = list(train_parts[0])
+    everything = {language: [name for part in train_parts for name in part[language]] for language in languages}
+    torch.manual_seed(seed)
+    model = RNN(n_languages=len(languages))
+    for shuffle in range(passes):
+        train(model, encode(everything, seed=seed + shuffle), batch_size, learning_rate)
+    counts = add_up(count_guesses(model, encode(part), len(languages)) for part in held_out_parts)
+    return model, counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--passes", type=int, required=True)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    _, counts = train_centrally(
+        arguments.folders, arguments.passes, arguments.batch_size, arguments.learning_rate, arguments.seed
+    )
+    print(json.dumps({"confusion": counts.confusion, "loss_sum": counts.loss_sum}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Every picture. Colours that colour-blind people can tell apart, and letters that can be read on a projector."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe and Ito's palette, which stays apart for every common kind of colour blindness.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_STYLE = {"font.size": 13, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110}
+
+
+def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = None) -> Figure:
+    """The mean loss on each worker's held-out names after each round, which starts before the first.
+
+    Args:
+        losses: for each worker, one value for each round and one before them.
+        central: the loss of the same model trained in one place.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        for colour, (worker, values) in zip(_COLOURS, losses.items(), strict=False):
+            axes.plot(range(len(values)), values, "o-", color=colour, label=worker, linewidth=2)
+        if central is not None:
+            axes.axhline(central, color="#555555", linestyle="--", label="all names in one place")
+        axes.set_xlabel("round")
+        axes.set_ylabel("loss on held-out names")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False)
+        axes.set_title("The shared model gets better on names it has never seen", loc="left")
+    return figure
+
+
+def confusion_matrix(confusion: Sequence[Sequence[int]], languages: Sequence[str]) -> Figure:
+    """How the names of each language (row) were guessed (column), as parts of the row."""
+    parts = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 8.5), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(parts, cmap="cividis", vmin=0, vmax=1)
+        axes.set_xticks(range(len(languages)), languages, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(languages)), languages)
+        axes.set_xlabel("guessed")
+        axes.set_ylabel("language of the name")
+        axes.spines[:].set_visible(False)
+        for index in range(len(languages)):
+            right = parts[index][index]
+            axes.text(
+                index,
+                index,
+                f"{right:.0%}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="black" if right > 0.5 else "white",
+            )
+        figure.colorbar(image, ax=axes, shrink=0.8, label="part of the language's names")
+        axes.set_title("Which languages are told apart", loc="left")
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, to write to a file or to show in a notebook: `Image(plots.png(figure))`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

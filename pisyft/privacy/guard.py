@@ -1,0 +1,279 @@
+"""The guard of a Pi: sees every message before it is executed, and every value before it leaves.
+
+This is the policy for pointer notebooks (`teach`): pointers may compute on the names, and what was computed from names
+stays. Three things leave a guarded worker: what came from a coordinator in the first place, sums of shares to which
+every participant contributed, and what the worker's own verbs return.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from syft.exceptions import GetNotPermittedError, ResponseSignatureError
+from syft.execution.computation import ComputationAction
+from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
+from syft.messaging.message import (
+    ForceObjectDeleteMessage,
+    GetShapeMessage,
+    IsNoneMessage,
+    ObjectMessage,
+    ObjectRequestMessage,
+    SearchMessage,
+    TensorCommandMessage,
+    WorkerCommandMessage,
+)
+from syft.serde.msgpack import torch_serde
+from syft.workers.message_handler import BaseMessageHandler
+
+from pisyft.privacy import operations
+from pisyft.privacy.labels import (
+    PRIVATE,
+    PUBLIC,
+    Id,
+    Label,
+    LabelBook,
+    Private,
+    Share,
+    join,
+    join_sum,
+    leaves,
+    memory_of,
+)
+from pisyft.transport import WebsocketServerWorker
+from pisyft.transport.client import PeerWorker
+
+logger = logging.getLogger(__name__)
+
+
+class GuardedWorker(WebsocketServerWorker):
+    """A websocket worker that guards private tensors.
+
+    Args:
+        verbs: what a coordinator may call by name, beside sending messages about tensors.
+        hook, host, port, id, peers, ...: as for WebsocketServerWorker.
+    """
+
+    def __init__(self, hook, host: str, port: int, id: Id, verbs: Mapping[str, Callable], **kwargs) -> None:
+        super().__init__(hook, host, port, id, **kwargs)
+        self.labels = LabelBook()
+        self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
+        self.own_ids: set[Id] = set()
+        self._own_memory: set[int] = set()
+        self.message_handlers = [GuardedMessageHandler(self.object_store, self, dict(verbs))]
+        self._receiving_from_itself = False
+        _label_new_shares(self)
+        _label_what_arrives(self)
+
+    def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
+        """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else."""
+        tensor.owner = self
+        tensor.tag(*tags)
+        self.object_store.set_obj(tensor)
+        self.labels[tensor] = PRIVATE
+        self.own_ids.add(tensor.id)
+        self._own_memory.add(memory_of(tensor))
+        return tensor
+
+    def is_own(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is one of the worker's own, or a view of one."""
+        return memory_of(tensor) in self._own_memory
+
+    def may_leave(self, label: Label) -> bool:
+        """Whether a value with this label may go to a coordinator."""
+        if isinstance(label, Share):
+            return len(self.participants) > 1 and label.contributors == self.participants
+        return not isinstance(label, Private)
+
+    def send_obj(self, obj: object, location):
+        """PySyft's way for an object to another worker: open to shares only."""
+        if not all(isinstance(self.labels[leaf], Share) for leaf in leaves(obj)):
+            raise GetNotPermittedError(
+                f"{self.id} sends other workers shares of a secret, and nothing else: use fix_precision().share(...)"
+            )
+        return super().send_obj(obj, location)
+
+    def _send_msg(self, message: bytes, location) -> bytes:
+        if location is not self and not isinstance(location, PeerWorker):
+            raise GetNotPermittedError(f"{self.id} sends to its peers only, and {location!r} is none")
+        return super()._send_msg(message, location)
+
+    def _recv_msg(self, message: bytes) -> bytes:
+        """What the worker sends itself: the share that it keeps."""
+        self._receiving_from_itself = True
+        try:
+            return super()._recv_msg(message)
+        finally:
+            self._receiving_from_itself = False
+
+    def sender(self) -> Id | None:
+        """The worker that the message under way comes from; None for a coordinator."""
+        if self._receiving_from_itself:
+            return self.id
+        return self._caller.id if self._caller.is_peer else None
+
+
+def _label_new_shares(worker: GuardedWorker) -> None:
+    """Have shares that are made in this process labelled with the worker whose secret they are shares of."""
+    generate = AdditiveSharingTensor.generate_shares
+
+    @functools.wraps(generate)
+    def generate_shares(self, secret, n_workers, random_type):
+        shares = generate(self, secret, n_workers, random_type)
+        public = join(worker.labels[leaf] for leaf in leaves(secret)) == PUBLIC
+        for share in shares:
+            # Shares of a public value hide nothing and must not count as a contribution.
+            worker.labels[share] = PUBLIC if public else Share(frozenset({worker.id}))
+        return shares
+
+    AdditiveSharingTensor.generate_shares = generate_shares
+
+
+def _label_what_arrives(worker: GuardedWorker) -> None:
+    """Have tensors labelled as they are made from bytes, before anything else can be done with them."""
+    deserialize = torch_serde._deserialize_tensor
+
+    @functools.wraps(deserialize)
+    def _deserialize_tensor(receiver, serializer, tensor_bytes):
+        tensor = deserialize(receiver, serializer, tensor_bytes)
+        if receiver is worker:
+            sender = worker.sender()
+            worker.labels[tensor] = PUBLIC if sender is None else Share(frozenset({sender}))
+        return tensor
+
+    torch_serde._deserialize_tensor = _deserialize_tensor
+
+
+class GuardedMessageHandler(BaseMessageHandler):
+    """PySyft's message handler behind the guard. A message type that is not named here is refused."""
+
+    def __init__(self, object_store, worker: GuardedWorker, verbs: dict[str, Callable]) -> None:
+        self.verbs = verbs
+        super().__init__(object_store, worker)
+
+    def init_routing_table(self) -> dict:
+        return {
+            TensorCommandMessage: self.execute_tensor_command,
+            WorkerCommandMessage: self.execute_worker_command,
+            ObjectMessage: self.handle_object_msg,
+            ObjectRequestMessage: self.respond_to_obj_req,
+            ForceObjectDeleteMessage: self.handle_force_delete_object_msg,
+            IsNoneMessage: self.is_object_none,
+            GetShapeMessage: self.handle_get_shape_message,
+            SearchMessage: self.respond_to_search,
+        }
+
+    def supports(self, message) -> bool:
+        return True  # and `handle` refuses what it does not know, instead of answering nothing
+
+    def handle(self, message):
+        if type(message) not in self.routing_table:
+            raise GetNotPermittedError(f"{self.worker.id} does not take messages of type {type(message).__name__}")
+        if self.worker.sender() is not None and not isinstance(message, (ObjectMessage, ForceObjectDeleteMessage)):
+            raise GetNotPermittedError("a peer may deliver shares, and nothing else")
+        return super().handle(message)
+
+    def handle_object_msg(self, message: ObjectMessage) -> None:
+        obj = message.object
+        if not isinstance(obj, torch.Tensor) or hasattr(obj, "child"):
+            # A chain may end in a pointer to this worker, which arrives as the very tensor it points to.
+            raise GetNotPermittedError(f"{self.worker.id} takes plain tensors, not a {type(obj).__name__} of something")
+        if obj.id in self.worker.own_ids:
+            raise GetNotPermittedError(f"object {obj.id} is {self.worker.id}'s own and cannot be replaced")
+        if self.worker.sender() is not None and obj.dtype not in (torch.int64, torch.int32):
+            raise GetNotPermittedError("a peer may deliver shares, which are integers")
+        super().handle_object_msg(message)
+
+    def respond_to_obj_req(self, message: ObjectRequestMessage):
+        obj = self.get_obj(message.object_id)
+        if not isinstance(obj, torch.Tensor):
+            raise GetNotPermittedError("only tensors can be fetched")
+        for leaf in leaves(obj):
+            label = self.worker.labels[leaf]
+            if not self.worker.may_leave(label):
+                raise GetNotPermittedError(self._refusal(label))
+        return super().respond_to_obj_req(message)
+
+    def _refusal(self, label: Label) -> str:
+        if isinstance(label, Share):
+            missing = sorted(map(str, self.worker.participants - label.contributors))
+            return (
+                f"this is a sum of shares of {', '.join(sorted(map(str, label.contributors)))} alone, which could tell "
+                f"their secrets: it can be fetched once a share of each participant is in it"
+                + (f" ({', '.join(missing)} missing)" if missing else "")
+            )
+        return (
+            f"names on {self.worker.id}, and what was computed from them, stay there. "
+            "Share it with fix_precision().share(...) and fetch the sum over all participants, or use evaluate()"
+        )
+
+    def handle_force_delete_object_msg(self, message: ForceObjectDeleteMessage) -> None:
+        ids = [id_ for id_ in message.object_ids if id_ not in self.worker.own_ids]
+        super().handle_force_delete_object_msg(ForceObjectDeleteMessage(ids))
+
+    def execute_worker_command(self, message: WorkerCommandMessage):
+        if message.command_name not in self.verbs:
+            raise GetNotPermittedError(
+                f"{self.worker.id} has no verb {message.command_name!r}, only {', '.join(sorted(self.verbs))}"
+            )
+        args, kwargs, _ = message.message
+        return self.verbs[message.command_name](*args, **kwargs)
+
+    def execute_communication_action(self, action):
+        raise GetNotPermittedError("objects do not move between workers; shares do: use fix_precision().share(...)")
+
+    def execute_computation_action(self, action: ComputationAction):
+        name = action.name
+        self._check_operation(action)
+        inputs = (action.target, action.args, action.kwargs)
+        labels = [self.worker.labels[leaf] for leaf in leaves(inputs)]
+        if name in operations.ADDITIONS and len(labels) == 2:
+            label = join_sum(*labels)
+        else:
+            label = join(labels)
+        try:
+            response = super().execute_computation_action(action)
+        except GetNotPermittedError:
+            raise
+        except ResponseSignatureError as unexpected:
+            # PySyft reports another number of results than foreseen this way, after it has stored them.
+            self._label_results(action, unexpected.ids_generated, label)
+            raise
+        except Exception as error:
+            if label == PUBLIC:
+                raise
+            # PyTorch's texts quote values ("Target 17 is out of bounds").
+            logger.info("%s failed on private data: %s", name, error)
+            raise _same_type(error, f"{name} failed on private data; the worker's log says why") from None
+        self._label_results(action, action.return_ids, label)
+        if response is not None and label != PUBLIC:
+            raise GetNotPermittedError(f"{name} would return a value computed from names on {self.worker.id}")
+        return response
+
+    def _check_operation(self, action: ComputationAction) -> None:
+        name, target = action.name, action.target
+        if target is None:
+            known = name in operations.FUNCTIONS
+        else:
+            known = isinstance(target, torch.Tensor) and name in operations.METHODS
+        if not known:
+            raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} for pointers")
+        if name in operations.IN_PLACE and any(self.worker.is_own(leaf) for leaf in leaves(target)):
+            raise GetNotPermittedError(f"{name} would change {self.worker.id}'s own names")
+
+    def _label_results(self, action: ComputationAction, ids: Iterable[Id] | None, label: Label) -> None:
+        if action.name in operations.IN_PLACE:
+            for leaf in leaves(action.target):
+                self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
+        for id_ in ids or ():
+            for leaf in leaves(self.object_store._objects.get(id_)):
+                self.worker.labels[leaf] = label
+
+
+def _same_type(error: Exception, text: str) -> Exception:
+    try:
+        return type(error)(text)
+    except TypeError:
+        return RuntimeError(text)

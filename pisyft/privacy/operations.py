@@ -1,0 +1,39 @@
+"""The operations that pointers may have executed on a Pi: arithmetic, views and reductions, and nothing else.
+
+What is not listed is refused, so that a new version of PyTorch adds nothing. Left out on purpose: whatever reads or
+writes files, takes or returns Python objects, or changes the process (`torch.load`, `apply_`, `numpy`, `set_`, ...).
+"""
+
+_BINARY = "add sub mul div matmul mm bmm mv dot remainder fmod pow maximum minimum eq ne lt le gt ge".split()
+_UNARY = (
+    "abs neg exp log log2 log1p sqrt rsqrt square reciprocal sign floor ceil round trunc "
+    "relu sigmoid tanh softmax log_softmax clamp clone detach copy contiguous "
+    "float double half long int type t float_precision float_prec"
+).split()
+_VIEWS = (
+    "view reshape flatten squeeze unsqueeze transpose permute expand expand_as repeat narrow select index_select "
+    "gather chunk split unbind masked_fill flip roll"
+).split()
+_REDUCTIONS = "sum mean var std norm prod max min argmax argmin topk sort argsort cumsum".split()
+_DUNDERS = (
+    "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __floordiv__ __mod__ __pow__ "
+    "__matmul__ __neg__ __abs__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __getitem__"
+).split()
+
+IN_PLACE = frozenset(
+    "add_ sub_ mul_ div_ neg_ zero_ fill_ clamp_ addcmul_ addcdiv_ copy_ requires_grad_ detach_ "
+    "__iadd__ __isub__ __imul__ __itruediv__".split()
+)
+SHARING = frozenset({"fix_precision", "fix_prec", "share"})
+ADDITIONS = frozenset({"add", "__add__", "__radd__"})
+
+METHODS = frozenset(_BINARY + _UNARY + _VIEWS + _REDUCTIONS + _DUNDERS + ["backward", "addmm", "view_as"]) | (
+    IN_PLACE | SHARING
+)
+FUNCTIONS = frozenset(
+    f"torch.{name}"
+    for name in (*_BINARY, *_UNARY, *_VIEWS, *_REDUCTIONS, *"cat stack addmm zeros_like ones_like where".split())
+) | frozenset(
+    f"torch.nn.functional.{name}"
+    for name in "linear relu tanh sigmoid softmax log_softmax nll_loss cross_entropy mse_loss dropout embedding".split()
+)

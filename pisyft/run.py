@@ -1,0 +1,201 @@
+"""One training run, from the first connection to the released model: what `pisyft train` does, and tells."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import syft
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pisyft import plots
+from pisyft.compat import PYSYFT
+from pisyft.federation import Federation
+from pisyft.lab import Lab
+from pisyft.learning.evaluation import Counts, add_up, predict
+from pisyft.learning.models import RNN
+from pisyft.release import good_enough
+from pisyft.transport import WebsocketClientWorker
+
+SURNAMES_TO_PREDICT = ("Qing", "Daniele", "Yamaguchi", "Kowalczyk")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        rounds: passes of every worker over its names, each followed by an average.
+        batch_size: names in a step of SGD.
+        learning_rate: of SGD.
+        good_enough: the accuracy on every worker's held-out names from which a model is released.
+        seed: of the model's first parameters.
+    """
+
+    rounds: int = 10
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    good_enough: float = 0.25
+    seed: int = 0
+
+
+def train_in_a_lab(names: Path, settings: Settings, out: Path, console: Console | None = None) -> dict:
+    """Train with two local workers, and beside it the same model on all names in one place."""
+    console = console or Console()
+    console.print("Starting alice and bob, each with names of its own ...")
+    with Lab(names, ["alice", "bob"], out / "lab", settings.seed) as lab:
+
+        def train_centrally() -> Counts:
+            with console.status("Training the same model on all names in one place, to compare"):
+                counts = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
+            return Counts(tuple(map(tuple, counts["confusion"])), counts["loss_sum"])
+
+        return train(lab.addresses, settings, out, console, train_centrally)
+
+
+def train(addresses: Mapping[str, tuple[str, int]], settings: Settings, out: Path, console=None, compare=None) -> dict:
+    """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
+
+    Args:
+        addresses: `(host, port)` by worker id.
+        compare: trains the same model on all names in one place, where somebody can; returns its counts.
+
+    Returns:
+        What is in summary.json.
+    """
+    console = console or Console()
+    hook = syft.TorchHook(torch)
+    workers = [WebsocketClientWorker(hook, host, port, id=worker) for worker, (host, port) in addresses.items()]
+    try:
+        federation = Federation(workers, settings.batch_size, settings.learning_rate)
+        model, history, seconds = _train_rounds(federation, settings, console)
+        error = federation.aggregation_error(settings.seed)
+        accuracy = add_up(history[-1].values()).accuracy
+        released = {}
+        if good_enough([counts.accuracy for counts in history[-1].values()], settings.good_enough):
+            released = federation.release(model, accuracy, settings.rounds)
+        central = compare() if compare else None
+        summary = _summary(federation, settings, history, seconds, central, error, released)
+    finally:
+        for worker in workers:
+            worker.close()
+    _write(out, summary, federation, history, central)
+    _tell(console, out, summary, federation, model, history, central, settings)
+    return summary
+
+
+def _train_rounds(federation: Federation, settings: Settings, console: Console) -> tuple[RNN, list, dict[str, float]]:
+    """The model, what each worker counted before the first round and after each, and the seconds spent."""
+    model = federation.new_model(settings.seed)
+    history = [federation.evaluate(model)]
+    seconds = {"train": 0.0, "aggregate": 0.0}
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("batches"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    with progress:
+        task = progress.add_task("", total=settings.rounds * federation.batches_per_round)
+        for number in range(1, settings.rounds + 1):
+            progress.update(task, description=f"round {number} of {settings.rounds}")
+            start = time.monotonic()
+            models = federation.train_apart(model, on_batch=lambda: progress.advance(task))
+            trained = time.monotonic()
+            federation.aggregate(model, models)
+            seconds["train"] += trained - start
+            seconds["aggregate"] += time.monotonic() - trained
+            history.append(federation.evaluate(model))
+    return model, history, seconds
+
+
+def _summary(federation, settings, history, seconds, central, error, released) -> dict:
+    before, after = add_up(history[0].values()), add_up(history[-1].values())
+    return {
+        "workers": [worker.id for worker in federation.workers],
+        "participants": len(federation.workers),
+        "aggregation": "additive",
+        "names_total": federation.names_total,
+        "names_by_worker": {
+            worker: each["train"] + each["held_out"] for worker, each in federation.descriptions.items()
+        },
+        **asdict(settings),
+        "train_seconds": round(seconds["train"], 2),
+        "aggregate_seconds": round(seconds["aggregate"], 2),
+        "accuracy_initial": before.accuracy,
+        "accuracy_final": after.accuracy,
+        "balanced_accuracy_final": after.balanced_accuracy,
+        "loss_initial": before.loss,
+        "loss_final": after.loss,
+        "accuracy_by_worker": {worker: counts.accuracy for worker, counts in history[-1].items()},
+        "centralised_accuracy": central.accuracy if central else None,
+        "aggregation_max_error": error,
+        "released_version": max(released.values(), default=None),
+        "bytes_sent": sum(worker.bytes_sent for worker in federation.workers),
+        "bytes_received": sum(worker.bytes_received for worker in federation.workers),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "syft": PYSYFT,
+    }
+
+
+def _write(out: Path, summary: dict, federation: Federation, history: list, central: Counts | None) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    losses = {worker.id: [counts[worker.id].loss for counts in history] for worker in federation.workers}
+    (out / "loss.png").write_bytes(plots.png(plots.loss_curve(losses, central.loss if central else None)))
+    confusion = add_up(history[-1].values()).confusion
+    (out / "confusion.png").write_bytes(plots.png(plots.confusion_matrix(confusion, federation.languages)))
+
+
+def _tell(console, out, summary, federation, model, history, central, settings) -> None:
+    table = Table(title="Guessing the language of names that were held out", title_justify="left")
+    table.add_column("worker")
+    for column in ("names", "held out", "before", "after"):
+        table.add_column(column, justify="right")
+    for worker, each in federation.descriptions.items():
+        table.add_row(
+            str(worker),
+            str(each["train"] + each["held_out"]),
+            str(each["held_out"]),
+            f"{history[0][worker].accuracy:.1%}",
+            f"{history[-1][worker].accuracy:.1%}",
+        )
+    table.add_section()
+    held_out = sum(each["held_out"] for each in federation.descriptions.values())
+    table.add_row(
+        "together",
+        str(summary["names_total"]),
+        str(held_out),
+        f"{summary['accuracy_initial']:.1%}",
+        f"[bold]{summary['accuracy_final']:.1%}[/bold]",
+    )
+    if central:
+        table.add_row("(in one place)", str(summary["names_total"]), str(held_out), "", f"{central.accuracy:.1%}")
+    console.print()
+    console.print(table)
+    for name in SURNAMES_TO_PREDICT:
+        console.print(f"\n> {name}", highlight=False)
+        for value, language in predict(model, name, federation.languages):
+            console.print(f"({value:.2f}) {language}", highlight=False)
+    console.print(
+        f"\n{settings.rounds} rounds: {summary['train_seconds']:.0f} s of training by pointer, "
+        f"{summary['aggregate_seconds']:.1f} s of secret sharing (error {summary['aggregation_max_error']:.0e}).",
+        highlight=False,
+    )
+    if summary["released_version"] is None:
+        console.print(f"Not released: below {settings.good_enough:.0%} on a worker.", highlight=False)
+    else:
+        console.print(f"Released to every worker as version {summary['released_version']}.", highlight=False)
+    console.print(f"Written: {out}/summary.json, loss.png, confusion.png", highlight=False)

@@ -1,0 +1,37 @@
+"""One websocket between two workers: PySyft's websocket workers, on frames that are checked and connections that last.
+
+Importing this puts the two workers in the place of PySyft's, which `import pisyft` arranges to happen right after
+PySyft is imported.
+"""
+
+import syft
+import syft.workers.websocket_client
+import syft.workers.websocket_server
+from syft.workers.base import BaseWorker
+
+from pisyft.transport.client import WebsocketClientWorker
+from pisyft.transport.errors import TransportError, UnknownPeer
+from pisyft.transport.server import WebsocketServerWorker
+
+__all__ = ["TransportError", "UnknownPeer", "WebsocketClientWorker", "WebsocketServerWorker"]
+
+
+def _put_in_place() -> None:
+    for module in (syft, syft.workers.websocket_client):
+        module.WebsocketClientWorker = WebsocketClientWorker
+    for module in (syft, syft.workers.websocket_server):
+        module.WebsocketServerWorker = WebsocketServerWorker
+
+    collect_garbage = BaseWorker.garbage
+
+    def garbage(self, object_id, location) -> None:
+        # Called by pointers that are deleted, at any moment and in any thread: no time to send a message.
+        if isinstance(location, WebsocketClientWorker):
+            location.discard(object_id)
+        else:
+            collect_garbage(self, object_id, location)
+
+    BaseWorker.garbage = garbage
+
+
+_put_in_place()

@@ -1,0 +1,408 @@
+"""A worker somewhere else, as a coordinator or a peer sees it: PySyft's WebsocketClientWorker on this transport."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import syft
+from syft.messaging.message import ObjectRequestMessage, SearchMessage
+from syft.workers.base import BaseWorker
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.sync.client import ClientConnection, connect
+
+from pisyft.transport.errors import (
+    OtherProtocol,
+    OtherWorker,
+    ProtocolError,
+    TransportError,
+    UnknownHost,
+    UnknownPeer,
+    WorkerLost,
+    WorkerRefused,
+    WorkerRestarted,
+    WorkerTimeout,
+    WorkerUnreachable,
+)
+from pisyft.transport.failures import rebuild
+from pisyft.transport.frames import (
+    MAX_FRAME_BYTES,
+    PROTOCOL,
+    Failure,
+    Frame,
+    Hello,
+    Id,
+    Request,
+    Result,
+    Welcome,
+    decode,
+    encode,
+)
+from pisyft.transport.turn import Turn
+
+TIMEOUT_SECONDS = 60
+# After a connection broke: how often it is made again, and how long in between.
+_RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
+
+
+class WebsocketClientWorker(BaseWorker):
+    """A worker on another machine, to which tensors and models are sent and whose objects are pointed to.
+
+        alice = WebsocketClientWorker(hook=hook, id="alice", host="192.168.1.21", port=8777)
+        x = torch.tensor([1.0, 2.0]).send(alice)
+
+    The connection is made at once and kept. When it breaks it is made again, and a request that was under way is
+    neither lost nor executed twice.
+
+    Args:
+        hook: the TorchHook.
+        host: host name or IP address of the worker.
+        port: TCP port of the worker.
+        secure: use TLS.
+        id: the worker's id, which must be the one it was started with.
+        timeout: seconds to wait for a connection, and for each answer (default 60).
+        is_client_worker, log_msgs, verbose, data: as for every PySyft worker.
+
+    Attributes:
+        bytes_sent, bytes_received: what went over the wire so far, in frames.
+
+    Raises:
+        TransportError: one of its kinds, all of which name the worker, the address and what to try.
+        ValueError: another worker with this id is connected.
+    """
+
+    def __init__(
+        self,
+        hook,
+        host: str,
+        port: int,
+        secure: bool = False,
+        id: Id = 0,
+        is_client_worker: bool = False,
+        log_msgs: bool = False,
+        verbose: bool = False,
+        data=None,
+        timeout: float | None = None,
+    ) -> None:
+        self._prepare(host, port, secure, id, timeout)
+        _give_up_id(hook, id, self.address)
+        # Connected before PySyft hears of the worker: one that cannot be reached is never registered.
+        self.connect()
+        super().__init__(hook, id, data, is_client_worker, log_msgs, verbose)
+
+    def _prepare(self, host: str, port: int, secure: bool, id: Id, timeout: float | None) -> None:
+        self.id = id
+        self.host, self.port, self.secure = host, int(port), secure
+        self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
+        self._is_peer_of: Id | None = None
+        self._connection: ClientConnection | None = None
+        self._incarnation: bytes | None = None
+        self._session = os.urandom(16)
+        self._numbers = itertools.count(1)
+        self.bytes_sent = self.bytes_received = 0
+        self._exchange_lock = threading.Lock()
+        # Filled by pointers that are deleted, which may happen in any thread, in the middle of anything.
+        self._discarded: collections.deque[Id] = collections.deque()
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'wss' if self.secure else 'ws'}://{self.address}"
+
+    # The connection
+
+    def connect(self) -> None:
+        """Connect, or connect again. Does nothing where there is a connection."""
+        with self._exchange_lock:
+            if self._connection is None:
+                self._open(time.monotonic() + self.timeout)
+
+    def close(self) -> None:
+        """Close the connection. The worker keeps its objects; `connect()`, or the next use, connects again."""
+        with self._exchange_lock:
+            self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self, deadline: float) -> None:
+        """Make the connection and exchange greetings."""
+        with self._explained():
+            connection = connect(
+                self.url,
+                subprotocols=[PROTOCOL],  # type: ignore[list-item]
+                compression=None,
+                proxy=None,
+                open_timeout=max(0.1, deadline - time.monotonic()),
+                max_size=MAX_FRAME_BYTES,
+            )
+            try:
+                if connection.subprotocol != PROTOCOL:
+                    raise ProtocolError("it did not agree to speak it")
+                sender = self._is_peer_of if self._is_peer_of is not None else "me"
+                connection.send(encode(Hello(self._session, sender, self._is_peer_of is not None)))
+                welcome = decode(connection.recv(timeout=max(0.1, deadline - time.monotonic())))
+                if not isinstance(welcome, Welcome):
+                    raise ProtocolError(f"it answered with {type(welcome).__name__}")
+                if welcome.worker != self.id:
+                    raise OtherWorker(
+                        self.id,
+                        self.address,
+                        f"the worker there is called {welcome.worker}",
+                        f"Use id={welcome.worker!r}, or the address of {self.id}.",
+                    )
+            except BaseException:
+                connection.close()
+                raise
+        restarted = self._incarnation not in (None, welcome.incarnation)
+        self._connection, self._incarnation = connection, welcome.incarnation
+        if restarted:
+            self._discarded.clear()
+            raise WorkerRestarted(
+                self.id,
+                self.address,
+                "it was started again since the last call, and what was sent to it is gone",
+                "Send the tensors and models again.",
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what goes wrong while connecting into one error that says what to try."""
+
+        def explained(kind: type[TransportError], problem: str, advice: str) -> TransportError:
+            return kind(self.id, self.address, problem, advice)
+
+        try:
+            yield
+        except TransportError:
+            raise
+        except socket.gaierror as error:
+            raise explained(
+                UnknownHost, "there is no host of that name", "Check the spelling, or use the IP address."
+            ) from error
+        except ConnectionRefusedError as error:
+            raise explained(
+                WorkerRefused,
+                "nothing listens there",
+                f"Is the worker running? Start it with: pisyft worker --id {self.id} --port {self.port} --data DIR",
+            ) from error
+        except TimeoutError as error:
+            raise explained(
+                WorkerTimeout,
+                f"no answer within {self.timeout:g} s",
+                "Check that it is switched on and on the same network.",
+            ) from error
+        except (InvalidHandshake, InvalidMessage, ProtocolError, ConnectionClosed) as error:
+            raise explained(
+                OtherProtocol,
+                f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})",
+                "Check the port, and that both sides run the same version of PiSyft.",
+            ) from error
+        except OSError as error:
+            raise explained(
+                WorkerUnreachable, f"no connection ({error})", "Check the address and the network."
+            ) from error
+
+    # Requests
+
+    def discard(self, object_id: Id) -> None:
+        """Have an object removed there, with the next request: nothing here points to it any more."""
+        self._discarded.append(object_id)
+
+    def _send_msg(self, message: bytes, location: BaseWorker | None = None) -> bytes:
+        return self._recv_msg(message)
+
+    def _recv_msg(self, message: bytes) -> bytes:
+        """Send a serialized PySyft message to the worker and return the serialized answer.
+
+        Raises:
+            TransportError: no answer came.
+            Exception: what the message raised on the worker.
+        """
+        with self._exchange_lock:
+            request = Request(next(self._numbers), tuple(self._take_discarded()), message)
+            answer = self._exchange(request)
+        if isinstance(answer, Failure):
+            raise rebuild(answer, self.id)
+        return answer.value
+
+    def _take_discarded(self) -> Iterator[Id]:
+        while self._discarded:
+            yield self._discarded.popleft()
+
+    def _exchange(self, request: Request) -> Result | Failure:
+        frame = encode(request)
+        deadline = time.monotonic() + self.timeout
+        broken: Exception | None = None
+        for pause in _RECONNECT_AFTER_SECONDS:
+            try:
+                if self._connection is None:
+                    self._open(deadline)
+                assert self._connection is not None
+                self._connection.send(frame)
+                self.bytes_sent += len(frame)
+                return self._answer_to(request.number, deadline)
+            except WorkerRestarted:
+                raise
+            except TransportError as error:
+                if broken is None:
+                    raise
+                broken = error
+            except TimeoutError as error:
+                raise WorkerTimeout(
+                    self.id,
+                    self.address,
+                    f"no answer within {self.timeout:g} s",
+                    "It may still be at work: raise timeout=, or look at its log.",
+                ) from error
+            except (ConnectionClosed, ProtocolError) as error:
+                self._drop_connection()
+                broken = error
+            if time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        raise WorkerLost(
+            self.id,
+            self.address,
+            "the connection broke during a call and cannot be made again",
+            "Was the worker stopped, or switched off? Look at the end of its log.",
+        ) from broken
+
+    def _answer_to(self, number: int, deadline: float) -> Result | Failure:
+        assert self._connection is not None
+        while True:
+            data = self._connection.recv(timeout=max(0.0, deadline - time.monotonic()))
+            self.bytes_received += len(data)
+            frame: Frame = decode(data)
+            if not isinstance(frame, (Result, Failure)):
+                raise ProtocolError(f"unexpected {type(frame).__name__}")
+            if frame.number == number:  # an earlier one answers a request that timed out
+                return frame
+
+    # What PySyft's client offers beside messages
+
+    def search(self, query) -> list:
+        """Pointers to the worker's objects that carry all the tags in `query` (one tag or a list)."""
+        return syft.local_worker.send_msg(SearchMessage(query), location=self)
+
+    def command(self, command_name: str, **kwargs):
+        """Call a method of the remote worker by name and return what it returns."""
+        message = self.create_worker_command_message(command_name, **kwargs)
+        return syft.local_worker.send_msg(message, location=self)
+
+    def list_tensors_remote(self) -> str:
+        return self.command("list_tensors")
+
+    def tensors_count_remote(self) -> int:
+        return self.command("tensors_count")
+
+    def list_objects_remote(self) -> str:
+        return self.command("list_objects")
+
+    def objects_count_remote(self) -> int:
+        return self.command("objects_count")
+
+    def clear_objects_remote(self) -> None:
+        return self.command("clear_objects", return_self=False)
+
+    def _get_msg_remote(self, index: int):
+        return self.command("_get_msg", index=index)
+
+    def _log_msgs_remote(self, value: bool = True) -> None:
+        return self.command("_log_msgs", value=value)
+
+    def fit(self, dataset_key: str, return_ids=None, **kwargs):
+        """Have the worker train the `train_config` that was sent to it on its dataset; the loss it returns."""
+        return_ids = return_ids or [syft.ID_PROVIDER.pop()]
+        message = self.create_worker_command_message("fit", return_ids, dataset_key=dataset_key, **kwargs)
+        syft.local_worker.send_msg(message, location=self)
+        return syft.local_worker.send_msg(ObjectRequestMessage(return_ids[0], None, ""), location=self)
+
+    def evaluate(self, dataset_key: str, **kwargs):
+        """Have the worker evaluate the `train_config` that was sent to it on its dataset."""
+        return self.command("evaluate", dataset_key=dataset_key, **kwargs)
+
+    # On the wire a worker is its id.
+
+    @staticmethod
+    def simplify(_worker, worker) -> tuple:
+        return BaseWorker.simplify(_worker, worker)
+
+    @staticmethod
+    def detail(worker, worker_tuple: tuple):
+        return find_worker(worker, syft.serde.msgpack.serde._detail(worker, worker_tuple[0]))
+
+    @staticmethod
+    def get_msgpack_code() -> dict[str, int]:
+        return {"code": syft.serde.msgpack.serde.msgpack_code_generator("pisyft.WebsocketClientWorker")}
+
+    def __str__(self) -> str:
+        state = "connected" if self._connection is not None else "not connected"
+        return f"<{type(self).__name__} id:{self.id} {self.address} {state}>"
+
+    __repr__ = __str__
+
+
+class PeerWorker(WebsocketClientWorker):
+    """Another worker of the federation, as a worker sees it: connected when first needed.
+
+    Args:
+        hook: the TorchHook.
+        owner: the id of the worker whose peer this is.
+        turn: whose turn it is on that worker; given away while this one is waited for.
+    """
+
+    def __init__(self, hook, owner: Id, turn: Turn, host: str, port: int, id: Id, timeout: float | None = None) -> None:
+        self._prepare(host, port, False, id, timeout)
+        self._is_peer_of = owner
+        self._turn = turn
+        BaseWorker.__init__(self, hook, id)
+
+    def _recv_msg(self, message: bytes) -> bytes:
+        with self._turn.given_away():
+            return super()._recv_msg(message)
+
+
+def find_worker(worker: BaseWorker, id: Id) -> BaseWorker:
+    """The worker with that id, as `worker` knows it.
+
+    Raises:
+        UnknownPeer: `worker` knows none.
+    """
+    if id == worker.id:
+        return worker
+    try:
+        return worker._known_workers[id]
+    except KeyError:
+        raise UnknownPeer(worker.id, id) from None
+
+
+def _give_up_id(hook, id: Id, address: str) -> None:
+    """Forget an earlier client of the same id, so that a notebook's cell can be run again.
+
+    PySyft would copy the earlier client's attributes into the new one, its address among them.
+    """
+    known = hook.local_worker._known_workers
+    earlier = known.get(id)
+    if earlier is None:
+        return
+    if not isinstance(earlier, WebsocketClientWorker):
+        raise ValueError(f"the id {id!r} is taken by {earlier}: choose another")
+    if earlier._connection is not None and earlier.address != address:
+        raise ValueError(
+            f"a worker {id!r} is connected already, at {earlier.address}: close() it, or choose another id"
+        )
+    earlier.close()
+    for worker in list(known.values()):
+        worker._known_workers.pop(id, None)

@@ -1,0 +1,54 @@
+"""Exceptions that cross the wire: described by the worker that failed, raised again where the call was made."""
+
+from __future__ import annotations
+
+import builtins
+
+import syft
+
+from pisyft.transport.frames import Failure
+
+# What PySyft itself reads off an exception that a worker raised.
+_CARRIED = ("ids_generated", "kwargs_")
+
+
+def describe(number: int, error: BaseException) -> Failure:
+    """The frame that reports `error` as the answer to request `number`."""
+    kind = next(each for each in type(error).__mro__ if _known(each.__module__, each.__name__) is each)
+    attributes = {name: getattr(error, name) for name in _CARRIED if hasattr(error, name)}
+    return Failure(number, kind.__module__, kind.__name__, _text(error), syft.serde.serialize(attributes))
+
+
+def rebuild(failure: Failure, worker: object) -> BaseException:
+    """The exception that a worker described: the same type, its text naming the worker, `error.worker` its id.
+
+    A type that is neither Python's nor PySyft's nor PiSyft's becomes a RuntimeError: nothing that was received
+    is imported or called.
+    """
+    kind = _known(failure.module, failure.name) or RuntimeError
+    # Past the constructors, whose arguments are not known here.
+    error = kind.__new__(kind)
+    error.args = (f"{failure.text} (on worker {worker})",)
+    attributes = syft.serde.deserialize(failure.attributes) if failure.attributes else {}
+    for name in _CARRIED:
+        if name in attributes:
+            setattr(error, name, attributes[name])
+    error.worker = worker  # type: ignore[attr-defined]
+    return error
+
+
+def _known(module: str, name: str) -> type[BaseException] | None:
+    """The exception type of that name, if it is Python's, PySyft's or PiSyft's and its text is its argument."""
+    from pisyft.transport import errors
+
+    namespace = {"builtins": builtins, "syft.exceptions": syft.exceptions, errors.__name__: errors}.get(module)
+    kind = getattr(namespace, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)) or kind.__module__ != module:
+        return None
+    return None if issubclass(kind, (UnicodeError, KeyboardInterrupt, SystemExit, GeneratorExit)) else kind
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])  # str() of a KeyError is the repr of its key
+    return str(error) or type(error).__name__

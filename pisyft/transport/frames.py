@@ -1,0 +1,129 @@
+"""The frames of the wire protocol: bytes in, dataclasses out. Knows nothing of sockets, workers or PySyft.
+
+One websocket message carries one frame, a msgpack array whose first element is the frame's code. A connection begins
+with `Hello` and `Welcome`; then each `Request` is answered by one `Result` or `Failure` with the same number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from typing import ClassVar
+
+import msgpack
+
+from pisyft.transport.errors import ProtocolError
+
+# The websocket subprotocol. Whoever does not speak it learns so from the opening handshake.
+PROTOCOL = "pisyft.1"
+MAX_FRAME_BYTES = 256 * 2**20
+
+Id = int | str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first frame of a connection: who calls.
+
+    Attributes:
+        session: random bytes that name the caller's session, so that a request survives a broken connection.
+        sender: the caller's worker id.
+        peer: whether the caller is another worker of the federation, rather than a coordinator.
+    """
+
+    code: ClassVar[int] = 1
+    session: bytes
+    sender: Id
+    peer: bool
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The answer to `Hello`.
+
+    Attributes:
+        worker: the id of the worker that answers.
+        incarnation: random bytes, new each time the worker starts.
+    """
+
+    code: ClassVar[int] = 2
+    worker: Id
+    incarnation: bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """A serialized PySyft message.
+
+    Attributes:
+        number: counts up in a session; a repeated number is the same request, sent again.
+        discard: ids of objects that the caller holds no pointer to any more, to be removed first.
+        message: the message's bytes.
+    """
+
+    code: ClassVar[int] = 3
+    number: int
+    discard: tuple[Id, ...]
+    message: bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """The serialized value that a request returned."""
+
+    code: ClassVar[int] = 4
+    number: int
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The exception that a request raised: its type by module and name, its text, and the serialized attributes."""
+
+    code: ClassVar[int] = 5
+    number: int
+    module: str
+    name: str
+    text: str
+    attributes: bytes
+
+
+Frame = Hello | Welcome | Request | Result | Failure
+
+_FRAMES: dict[int, type[Frame]] = {frame.code: frame for frame in (Hello, Welcome, Request, Result, Failure)}
+_TYPES = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of a frame."""
+    return msgpack.packb((frame.code, *astuple(frame)))
+
+
+def decode(data: bytes | str) -> Frame:
+    """The frame that `encode` wrote.
+
+    Raises:
+        ProtocolError: the bytes are no frame.
+    """
+    if not isinstance(data, bytes):
+        raise ProtocolError("a text message where a binary frame was expected")
+    try:
+        values = msgpack.unpackb(data, use_list=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ProtocolError("not a frame: no msgpack") from error
+    if not isinstance(values, tuple) or not values or type(values[0]) is not int or values[0] not in _FRAMES:
+        raise ProtocolError("not a frame: unknown code")
+    kind = _FRAMES[values[0]]
+    if len(values) != len(fields(kind)) + 1:
+        raise ProtocolError(f"not a frame: {len(values) - 1} values for {kind.__name__}")
+    for field, value in zip(fields(kind), values[1:], strict=True):
+        if not _is_of(str(field.type), value):
+            raise ProtocolError(f"not a frame: {kind.__name__}.{field.name} is a {type(value).__name__}")
+    return kind(*values[1:])
+
+
+def _is_of(type_name: str, value: object) -> bool:
+    if type_name == "tuple[Id, ...]":
+        return isinstance(value, tuple) and all(_is_of("Id", each) for each in value)
+    if isinstance(value, bool):  # a bool is an int in Python, not on this wire
+        return type_name == "bool"
+    return isinstance(value, _TYPES[type_name])

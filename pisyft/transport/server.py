@@ -1,0 +1,208 @@
+"""A worker that serves others over websockets: PySyft's WebsocketServerWorker on this transport."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from syft.messaging.message import ForceObjectDeleteMessage
+from syft.workers.virtual import VirtualWorker
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+from pisyft.transport.client import PeerWorker
+from pisyft.transport.errors import ProtocolError
+from pisyft.transport.failures import describe
+from pisyft.transport.frames import (
+    MAX_FRAME_BYTES,
+    PROTOCOL,
+    Failure,
+    Hello,
+    Id,
+    Request,
+    Result,
+    Welcome,
+    decode,
+    encode,
+)
+from pisyft.transport.sessions import Sessions
+from pisyft.transport.turn import Turn
+
+logger = logging.getLogger(__name__)
+
+_HANDSHAKE_SECONDS = 10
+
+
+class Caller(NamedTuple):
+    """Who sent a message: a worker id, and whether it is a peer or a coordinator."""
+
+    id: Id
+    is_peer: bool
+
+
+class PortInUse(OSError):
+    """The address a worker was told to listen on is taken, or not this machine's."""
+
+
+class WebsocketServerWorker(VirtualWorker):
+    """A worker that holds objects and executes what coordinators and peers ask of it.
+
+        server = WebsocketServerWorker(hook, host="127.0.0.1", port=8777, id="alice")
+        server.start()      # serves until stop()
+
+    Every connection has a thread of its own; one at a time executes. While the worker waits for a peer the others go
+    on, so that two workers can ask each other at the same time.
+
+    Args:
+        hook: the TorchHook.
+        host: address to listen on.
+        port: TCP port to listen on; 0 lets the system choose one, which `port` then tells.
+        id: the worker's id, by which coordinators and peers know it.
+        log_msgs, verbose, data: as for every PySyft worker.
+        loop: ignored; PySyft's transport needed an event loop.
+        cert_path, key_path: files with certificate and private key, for TLS.
+        peers: the addresses, `(host, port)`, of the other workers that this one may talk to, by id.
+        listener: a socket that listens already, in place of host and port.
+
+    Raises:
+        PortInUse: the address is taken, or not this machine's.
+    """
+
+    def __init__(
+        self,
+        hook,
+        host: str,
+        port: int,
+        id: Id = 0,
+        log_msgs: bool = False,
+        verbose: bool = False,
+        data=None,
+        loop=None,
+        cert_path: str | None = None,
+        key_path: str | None = None,
+        *,
+        peers: Mapping[Id, tuple[str, int]] | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self.host, self.port = host, port
+        self._turn = Turn()
+        self._sessions = Sessions()
+        self._incarnation = os.urandom(16)
+        self._server: Server | None = None
+        super().__init__(hook=hook, id=id, data=data, log_msgs=log_msgs, verbose=verbose)
+        self._peers = [
+            PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
+            for peer, (peer_host, peer_port) in (peers or {}).items()
+        ]
+        self._listener = listener
+        self._tls_files = (cert_path, key_path)
+        self._caller = Caller(self.id, is_peer=False)
+
+    # Serving
+
+    def bind(self) -> None:
+        """Start to listen; calls are answered from `start()` on."""
+        if self._listener is None:
+            self._listener = _listen(self.host, self.port)
+        self.host, self.port = self._listener.getsockname()[:2]
+
+    def start(self) -> None:
+        """Serve until `stop()` is called, or SIGINT raises KeyboardInterrupt."""
+        self.bind()
+        self._server = serve(
+            self._serve,
+            sock=self._listener,
+            subprotocols=[PROTOCOL],  # type: ignore[list-item]
+            compression=None,
+            open_timeout=_HANDSHAKE_SECONDS,
+            max_size=MAX_FRAME_BYTES,
+            logger=logger,
+        )
+        try:
+            self._server.serve_forever()
+        except KeyboardInterrupt:
+            logger.info("interrupted")
+        finally:
+            self._server.shutdown()
+            for peer in self._peers:
+                peer.close()
+
+    def stop(self) -> None:
+        """Have `start()` return once the requests under way are answered. May be called in a signal handler."""
+        server = self._server
+        if server is not None:
+            # serve_forever(), in the thread that a signal handler interrupts, must go on for shutdown() to return.
+            threading.Thread(target=server.shutdown, daemon=True).start()
+
+    def _serve(self, connection: ServerConnection) -> None:
+        """Answer one connection's requests, in its thread."""
+        try:
+            caller, session_name = self._greet(connection)
+            session = self._sessions.get(session_name)
+            for data in connection:
+                request = decode(data)
+                if not isinstance(request, Request):
+                    raise ProtocolError(f"unexpected {type(request).__name__}")
+                answer = session.answer(request, lambda request: self._execute(request, caller))
+                if answer is not None:
+                    connection.send(encode(answer))
+        except ConnectionClosed:
+            logger.debug("a connection ended")
+        except (ProtocolError, TimeoutError) as error:
+            logger.warning("closing the connection from %s: %s", connection.remote_address, error)
+            connection.close(1002, str(error)[:100])
+
+    def _greet(self, connection: ServerConnection) -> tuple[Caller, bytes]:
+        if connection.subprotocol != PROTOCOL:
+            raise ProtocolError(f"the caller does not speak {PROTOCOL}")
+        hello = decode(connection.recv(timeout=_HANDSHAKE_SECONDS))
+        if not isinstance(hello, Hello):
+            raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
+        connection.send(encode(Welcome(self.id, self._incarnation)))
+        return Caller(hello.sender, hello.peer), hello.session
+
+    def _execute(self, request: Request, caller: Caller) -> Result | Failure:
+        with self._turn:
+            self._caller = caller
+            try:
+                if request.discard:
+                    self.discard_objects(request.discard)
+                return Result(request.number, self.recv_msg(request.message))
+            except Exception as error:
+                logger.debug("request %d of %s failed", request.number, caller.id, exc_info=True)
+                return describe(request.number, error)
+            finally:
+                self._caller = Caller(self.id, is_peer=False)
+
+    def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
+        """Remove objects that a caller holds no pointer to any more."""
+        for handler in self.message_handlers:
+            message = ForceObjectDeleteMessage(list(object_ids))
+            if handler.supports(message):
+                handler.handle(message)
+                return
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except socket.gaierror as error:
+        raise PortInUse(error.errno, f"cannot listen on {host}: there is no host of that name") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                error.errno, f"port {port} on {host} is in use: stop what listens there, or choose another with --port"
+            ) from error
+        raise PortInUse(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
