@@ -29,11 +29,11 @@ def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = No
         if central is not None:
             axes.axhline(central, color="#555555", linestyle="--", label="all names in one place")
         axes.set_xlabel("round")
-        axes.set_ylabel("loss on held-out names")
+        axes.set_ylabel("negative log-likelihood")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False)
-        axes.set_title("The shared model gets better on names it has never seen", loc="left")
+        axes.set_title("Loss on names that were held out, round by round", loc="left")
     return figure
 
 
