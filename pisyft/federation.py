@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -87,13 +88,14 @@ class Federation:
 
     def train_apart(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> list[RNN]:
         """One pass of every worker over its names from the same start: a model of pointers for each worker."""
-        models = []
-        for worker in self.workers:
-            remote = model.copy().send(worker)
-            for batch in self._names[worker.id].batches(self.batch_size):
-                train_batch(remote, batch, self.learning_rate)
-                on_batch()
-            models.append(remote)
+        models = [model.copy().send(worker) for worker in self.workers]
+        batches = [self._names[worker.id].batches(self.batch_size) for worker in self.workers]
+        # In turns, so that one worker computes while the next is told what to do.
+        for turn in itertools.zip_longest(*batches):
+            for remote, batch in zip(models, turn, strict=True):
+                if batch is not None:
+                    train_batch(remote, batch, self.learning_rate)
+                    on_batch()
         return models
 
     def aggregate(self, model: RNN, models: Sequence[RNN]) -> None:

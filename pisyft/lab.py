@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -181,8 +180,6 @@ class Lab:
                 pass_fds=[listener.fileno()],
                 # Ctrl-C is for this process, which then stops the workers.
                 start_new_session=True,
-                # The workers share this machine's cores.
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
 
     def _wait_until_ready(self, worker: str) -> None:

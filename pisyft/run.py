@@ -39,7 +39,7 @@ class Settings:
         seed: of the model's first parameters.
     """
 
-    rounds: int = 10
+    rounds: int = 15
     batch_size: int = 32
     learning_rate: float = 0.1
     good_enough: float = 0.25

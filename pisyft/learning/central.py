@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # products this small are slower in several threads, much slower on a busy machine
     _, counts = train_centrally(
         arguments.folders, arguments.passes, arguments.batch_size, arguments.learning_rate, arguments.seed
     )

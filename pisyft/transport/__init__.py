@@ -31,7 +31,15 @@ def _put_in_place() -> None:
         else:
             collect_garbage(self, object_id, location)
 
+    send_msg = BaseWorker.send_msg
+
+    def send_msg_or_deliver(self, message, location):
+        if isinstance(location, WebsocketClientWorker):
+            return location.deliver(self, message)
+        return send_msg(self, message, location)
+
     BaseWorker.garbage = garbage
+    BaseWorker.send_msg = send_msg_or_deliver
 
 
 _put_in_place()

@@ -9,14 +9,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import syft
-from syft.messaging.message import ObjectRequestMessage, SearchMessage
+from syft.messaging.message import Message, ObjectRequestMessage, SearchMessage
 from syft.workers.base import BaseWorker
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.sync.client import ClientConnection, connect
 
+from pisyft.transport.answers import ids_of_results, needs_none, origin_of
 from pisyft.transport.errors import (
     OtherProtocol,
     OtherWorker,
@@ -31,6 +32,7 @@ from pisyft.transport.errors import (
     WorkerUnreachable,
 )
 from pisyft.transport.failures import rebuild
+from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
@@ -44,6 +46,7 @@ from pisyft.transport.frames import (
     decode,
     encode,
 )
+from pisyft.transport.outbox import Origin, Outbox
 from pisyft.transport.turn import Turn
 
 TIMEOUT_SECONDS = 60
@@ -60,6 +63,9 @@ class WebsocketClientWorker(BaseWorker):
     The connection is made at once and kept. When it breaks it is made again, and a request that was under way is
     neither lost nor executed twice.
 
+    Operations whose result is known to be one tensor are sent and not waited for. If one fails, the next operation
+    that waits raises its error, which names the operation and the line.
+
     Args:
         hook: the TorchHook.
         host: host name or IP address of the worker.
@@ -67,10 +73,13 @@ class WebsocketClientWorker(BaseWorker):
         secure: use TLS.
         id: the worker's id, which must be the one it was started with.
         timeout: seconds to wait for a connection, and for each answer (default 60).
+        wait: wait for every operation, so that errors are raised where they were made. For debugging; the environment
+            variable PISYFT_WAIT=1 does it for all workers.
         is_client_worker, log_msgs, verbose, data: as for every PySyft worker.
 
     Attributes:
         bytes_sent, bytes_received: what went over the wire so far, in frames.
+        answers_waited_for: how many answers were waited for so far.
 
     Raises:
         TransportError: one of its kinds, all of which name the worker, the address and what to try.
@@ -89,8 +98,10 @@ class WebsocketClientWorker(BaseWorker):
         verbose: bool = False,
         data=None,
         timeout: float | None = None,
+        wait: bool = False,
     ) -> None:
         self._prepare(host, port, secure, id, timeout)
+        self.wait = wait or self.wait
         _give_up_id(hook, id, self.address)
         # Connected before PySyft hears of the worker: one that cannot be reached is never registered.
         self.connect()
@@ -105,7 +116,9 @@ class WebsocketClientWorker(BaseWorker):
         self._incarnation: bytes | None = None
         self._session = os.urandom(16)
         self._numbers = itertools.count(1)
-        self.bytes_sent = self.bytes_received = 0
+        self._outbox = Outbox()
+        self.wait = os.environ.get("PISYFT_WAIT", "") not in ("", "0")
+        self.bytes_sent = self.bytes_received = self.answers_waited_for = 0
         self._exchange_lock = threading.Lock()
         # Filled by pointers that are deleted, which may happen in any thread, in the middle of anything.
         self._discarded: collections.deque[Id] = collections.deque()
@@ -129,12 +142,16 @@ class WebsocketClientWorker(BaseWorker):
     def close(self) -> None:
         """Close the connection. The worker keeps its objects; `connect()`, or the next use, connects again."""
         with self._exchange_lock:
+            if self._connection is not None:
+                with suppress(ConnectionClosed, TransportError):
+                    self._send_outbox()
             self._drop_connection()
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._outbox.rewind()
 
     def _open(self, deadline: float) -> None:
         """Make the connection and exchange greetings."""
@@ -169,6 +186,7 @@ class WebsocketClientWorker(BaseWorker):
         self._connection, self._incarnation = connection, welcome.incarnation
         if restarted:
             self._discarded.clear()
+            self._outbox.clear()
             raise WorkerRestarted(
                 self.id,
                 self.address,
@@ -220,43 +238,84 @@ class WebsocketClientWorker(BaseWorker):
         """Have an object removed there, with the next request: nothing here points to it any more."""
         self._discarded.append(object_id)
 
+    def deliver(self, sender: BaseWorker, message: Message) -> object:
+        """Send a PySyft message from `sender` and return what it returns; None where the answer is not waited for.
+
+        Raises:
+            TransportError: no answer came.
+            Exception: what the message, or an earlier one that was not waited for, raised on the worker.
+        """
+        data = syft.serde.serialize(message, worker=sender)
+        if self.wait or not needs_none(message):
+            return syft.serde.deserialize(self._recv_msg(data), worker=sender)
+        self._post(data, ids_of_results(message), origin_of(message))
+        return None
+
     def _send_msg(self, message: bytes, location: BaseWorker | None = None) -> bytes:
         return self._recv_msg(message)
 
     def _recv_msg(self, message: bytes) -> bytes:
-        """Send a serialized PySyft message to the worker and return the serialized answer.
-
-        Raises:
-            TransportError: no answer came.
-            Exception: what the message raised on the worker.
-        """
+        """Send a serialized message to the worker and return the serialized answer."""
         with self._exchange_lock:
-            request = Request(next(self._numbers), tuple(self._take_discarded()), message)
-            answer = self._exchange(request)
+            return self._wait_for_answer(message)
+
+    def _post(self, message: bytes, returns: tuple[Id, ...], origin: Origin) -> None:
+        """Send a serialized message, now or with the ones that follow."""
+        with self._exchange_lock:
+            self._outbox.add(Request(next(self._numbers), False, self._take_discarded(), returns, message), origin)
+            if self._outbox.is_full:
+                self._wait_for_answer(b"")
+            elif self._outbox.wants_to_be_sent and self._connection is not None:
+                with suppress(ConnectionClosed):  # and sent again by the next one that waits
+                    self._send_outbox()
+            else:
+                self._flusher.wake(self)
+
+    def flush(self) -> None:
+        """Send what is waiting for company. Connects nothing and raises nothing: the next answer tells."""
+        with self._exchange_lock:
+            if self._connection is not None:
+                with suppress(ConnectionClosed):
+                    self._send_outbox()
+
+    def _take_discarded(self) -> tuple[Id, ...]:
+        discarded = []
+        while self._discarded:
+            discarded.append(self._discarded.popleft())
+        return tuple(discarded)
+
+    def _send_outbox(self) -> None:
+        assert self._connection is not None
+        for data in self._outbox.take():
+            self._connection.send(data)
+            self.bytes_sent += len(data)
+
+    def _wait_for_answer(self, message: bytes) -> bytes:
+        number = next(self._numbers)
+        self._outbox.add(Request(number, True, self._take_discarded(), (), message))
+        self.answers_waited_for += 1
+        answer = self._exchange(number)
+        origin = self._outbox.origin(answer.failed) if isinstance(answer, Failure) else None
+        self._outbox.answered(number)
         if isinstance(answer, Failure):
-            raise rebuild(answer, self.id)
+            raise rebuild(answer, self.id, origin)
         return answer.value
 
-    def _take_discarded(self) -> Iterator[Id]:
-        while self._discarded:
-            yield self._discarded.popleft()
-
-    def _exchange(self, request: Request) -> Result | Failure:
-        frame = encode(request)
+    def _exchange(self, number: int) -> Result | Failure:
+        """Send everything, over as many connections as it takes, and wait for the answer to request `number`."""
         deadline = time.monotonic() + self.timeout
         broken: Exception | None = None
         for pause in _RECONNECT_AFTER_SECONDS:
             try:
                 if self._connection is None:
                     self._open(deadline)
-                assert self._connection is not None
-                self._connection.send(frame)
-                self.bytes_sent += len(frame)
-                return self._answer_to(request.number, deadline)
+                self._send_outbox()
+                return self._answer_to(number, deadline)
             except WorkerRestarted:
                 raise
             except TransportError as error:
                 if broken is None:
+                    self._outbox.answered(number)  # not to be executed behind the caller's back later on
                     raise
                 broken = error
             except TimeoutError as error:
@@ -272,6 +331,7 @@ class WebsocketClientWorker(BaseWorker):
             if time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
+        self._outbox.answered(number)
         raise WorkerLost(
             self.id,
             self.address,
@@ -333,6 +393,9 @@ class WebsocketClientWorker(BaseWorker):
         """Have the worker evaluate the `train_config` that was sent to it on its dataset."""
         return self.command("evaluate", dataset_key=dataset_key, **kwargs)
 
+    # One thread for all clients sends what waited for company in vain.
+    _flusher = Flusher()
+
     # On the wire a worker is its id.
 
     @staticmethod
@@ -367,9 +430,13 @@ class PeerWorker(WebsocketClientWorker):
         self._prepare(host, port, False, id, timeout)
         self._is_peer_of = owner
         self._turn = turn
+        # Whoever hears that a value has been shared must find the shares where they were sent.
+        self.wait = True
         BaseWorker.__init__(self, hook, id)
 
     def _recv_msg(self, message: bytes) -> bytes:
+        # Given away before the connection's lock is taken, and taken again after it is released: a thread that holds
+        # the one and waits for the other would wait for ever.
         with self._turn.given_away():
             return super()._recv_msg(message)
 

@@ -7,20 +7,24 @@ import builtins
 import syft
 
 from pisyft.transport.frames import Failure
+from pisyft.transport.outbox import Origin
 
 # What PySyft itself reads off an exception that a worker raised.
 _CARRIED = ("ids_generated", "kwargs_")
 
 
 def describe(number: int, error: BaseException) -> Failure:
-    """The frame that reports `error` as the answer to request `number`."""
+    """The frame that reports `error`, which request `number` raised."""
     kind = next(each for each in type(error).__mro__ if _known(each.__module__, each.__name__) is each)
     attributes = {name: getattr(error, name) for name in _CARRIED if hasattr(error, name)}
-    return Failure(number, kind.__module__, kind.__name__, _text(error), syft.serde.serialize(attributes))
+    return Failure(number, number, kind.__module__, kind.__name__, _text(error), syft.serde.serialize(attributes))
 
 
-def rebuild(failure: Failure, worker: object) -> BaseException:
+def rebuild(failure: Failure, worker: object, origin: Origin | None = None) -> BaseException:
     """The exception that a worker described: the same type, its text naming the worker, `error.worker` its id.
+
+    Args:
+        origin: where the request was made, if it was not waited for.
 
     A type that is neither Python's nor PySyft's nor PiSyft's becomes a RuntimeError: nothing that was received
     is imported or called.
@@ -28,7 +32,7 @@ def rebuild(failure: Failure, worker: object) -> BaseException:
     kind = _known(failure.module, failure.name) or RuntimeError
     # Past the constructors, whose arguments are not known here.
     error = kind.__new__(kind)
-    error.args = (f"{failure.text} (on worker {worker})",)
+    error.args = (f"{failure.text} (on worker {worker}{f', in {origin}' if origin else ''})",)
     attributes = syft.serde.deserialize(failure.attributes) if failure.attributes else {}
     for name in _CARRIED:
         if name in attributes:

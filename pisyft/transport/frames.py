@@ -1,12 +1,13 @@
 """The frames of the wire protocol: bytes in, dataclasses out. Knows nothing of sockets, workers or PySyft.
 
-One websocket message carries one frame, a msgpack array whose first element is the frame's code. A connection begins
-with `Hello` and `Welcome`; then each `Request` is answered by one `Result` or `Failure` with the same number.
+One websocket message carries one frame, a msgpack array whose first element is the frame's code, or several requests
+in a `Batch`. A connection begins with `Hello` and `Welcome`; then each `Request` that waits is answered by one `Result`
+or `Failure` with the same number. Requests are executed in the order of their numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import msgpack
@@ -56,14 +57,26 @@ class Request:
 
     Attributes:
         number: counts up in a session; a repeated number is the same request, sent again.
+        waits: whether the caller waits for an answer. Without one, a failure answers the next request that waits.
         discard: ids of objects that the caller holds no pointer to any more, to be removed first.
-        message: the message's bytes.
+        returns: the ids that the caller has chosen for the results, which are unusable if the request fails.
+        message: the message's bytes; empty to ask for nothing but an answer.
     """
 
     code: ClassVar[int] = 3
     number: int
+    waits: bool
     discard: tuple[Id, ...]
+    returns: tuple[Id, ...]
     message: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Encoded requests, one after the other."""
+
+    code: ClassVar[int] = 6
+    requests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -77,25 +90,33 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """The exception that a request raised: its type by module and name, its text, and the serialized attributes."""
+    """The exception that a request raised: its type by module and name, its text, and the serialized attributes.
+
+    Attributes:
+        number: of the request that waits for the answer.
+        failed: of the request that raised it: the same, or an earlier one that did not wait. The one that waits has
+            not been executed then.
+    """
 
     code: ClassVar[int] = 5
     number: int
+    failed: int
     module: str
     name: str
     text: str
     attributes: bytes
 
 
-Frame = Hello | Welcome | Request | Result | Failure
+Frame = Hello | Welcome | Request | Batch | Result | Failure
 
-_FRAMES: dict[int, type[Frame]] = {frame.code: frame for frame in (Hello, Welcome, Request, Result, Failure)}
+_FRAMES: dict[int, type[Frame]] = {frame.code: frame for frame in (Hello, Welcome, Request, Batch, Result, Failure)}
 _TYPES = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
+_FIELDS = {kind: tuple((field.name, str(field.type)) for field in fields(kind)) for kind in _FRAMES.values()}
 
 
 def encode(frame: Frame) -> bytes:
     """The bytes of a frame."""
-    return msgpack.packb((frame.code, *astuple(frame)))
+    return msgpack.packb((frame.code, *(getattr(frame, name) for name, _ in _FIELDS[type(frame)])))
 
 
 def decode(data: bytes | str) -> Frame:
@@ -113,17 +134,18 @@ def decode(data: bytes | str) -> Frame:
     if not isinstance(values, tuple) or not values or type(values[0]) is not int or values[0] not in _FRAMES:
         raise ProtocolError("not a frame: unknown code")
     kind = _FRAMES[values[0]]
-    if len(values) != len(fields(kind)) + 1:
+    if len(values) != len(_FIELDS[kind]) + 1:
         raise ProtocolError(f"not a frame: {len(values) - 1} values for {kind.__name__}")
-    for field, value in zip(fields(kind), values[1:], strict=True):
-        if not _is_of(str(field.type), value):
-            raise ProtocolError(f"not a frame: {kind.__name__}.{field.name} is a {type(value).__name__}")
+    for (name, type_name), value in zip(_FIELDS[kind], values[1:], strict=True):
+        if not _is_of(type_name, value):
+            raise ProtocolError(f"not a frame: {kind.__name__}.{name} is a {type(value).__name__}")
     return kind(*values[1:])
 
 
 def _is_of(type_name: str, value: object) -> bool:
-    if type_name == "tuple[Id, ...]":
-        return isinstance(value, tuple) and all(_is_of("Id", each) for each in value)
+    if type_name.startswith("tuple["):
+        each_type = type_name.removeprefix("tuple[").removesuffix(", ...]")
+        return isinstance(value, tuple) and all(_is_of(each_type, each) for each in value)
     if isinstance(value, bool):  # a bool is an int in Python, not on this wire
         return type_name == "bool"
     return isinstance(value, _TYPES[type_name])

@@ -7,9 +7,11 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from syft.generic.object_storage import ObjectStore
 from syft.messaging.message import ForceObjectDeleteMessage
 from syft.workers.virtual import VirtualWorker
 from websockets.exceptions import ConnectionClosed
@@ -21,7 +23,9 @@ from pisyft.transport.failures import describe
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
+    Batch,
     Failure,
+    Frame,
     Hello,
     Id,
     Request,
@@ -94,7 +98,10 @@ class WebsocketServerWorker(VirtualWorker):
         self._sessions = Sessions()
         self._incarnation = os.urandom(16)
         self._server: Server | None = None
-        super().__init__(hook=hook, id=id, data=data, log_msgs=log_msgs, verbose=verbose)
+        super().__init__(hook=hook, id=id, log_msgs=log_msgs, verbose=verbose)
+        self.object_store = PoisonableStore(owner=self)
+        self.message_handlers = [type(handler)(self.object_store, self) for handler in self.message_handlers]
+        self.load_data(data)
         self._peers = [
             PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
             for peer, (peer_host, peer_port) in (peers or {}).items()
@@ -145,12 +152,10 @@ class WebsocketServerWorker(VirtualWorker):
             caller, session_name = self._greet(connection)
             session = self._sessions.get(session_name)
             for data in connection:
-                request = decode(data)
-                if not isinstance(request, Request):
-                    raise ProtocolError(f"unexpected {type(request).__name__}")
-                answer = session.answer(request, lambda request: self._execute(request, caller))
-                if answer is not None:
-                    connection.send(encode(answer))
+                for request in _requests(decode(data)):
+                    answer = session.answer(request, lambda request: self._execute(request, caller))
+                    if answer is not None:
+                        connection.send(encode(answer))
         except ConnectionClosed:
             logger.debug("a connection ended")
         except (ProtocolError, TimeoutError) as error:
@@ -172,9 +177,10 @@ class WebsocketServerWorker(VirtualWorker):
             try:
                 if request.discard:
                     self.discard_objects(request.discard)
-                return Result(request.number, self.recv_msg(request.message))
+                return Result(request.number, self.recv_msg(request.message) if request.message else b"")
             except Exception as error:
                 logger.debug("request %d of %s failed", request.number, caller.id, exc_info=True)
+                self.object_store.poison(request.returns, error)
                 return describe(request.number, error)
             finally:
                 self._caller = Caller(self.id, is_peer=False)
@@ -186,6 +192,44 @@ class WebsocketServerWorker(VirtualWorker):
             if handler.supports(message):
                 handler.handle(message)
                 return
+
+
+class PoisonableStore(ObjectStore):
+    """An object store that remembers why an object is not there: the operation that should have made it failed."""
+
+    _REMEMBERED = 10_000
+
+    def __init__(self, owner) -> None:
+        super().__init__(owner)
+        self._reasons: OrderedDict[Id, BaseException] = OrderedDict()
+
+    def poison(self, ids: Iterable[Id], reason: BaseException) -> None:
+        """Have the use of these ids raise `reason`."""
+        for id_ in ids:
+            self._reasons[id_] = reason.with_traceback(None)
+            if len(self._reasons) > self._REMEMBERED:
+                self._reasons.popitem(last=False)
+
+    def get_obj(self, obj_id: Id):
+        if obj_id in self._reasons and obj_id not in self._objects:
+            raise self._reasons[obj_id]
+        return super().get_obj(obj_id)
+
+    def rm_obj(self, obj_id: Id, force: bool = False) -> None:
+        self._reasons.pop(obj_id, None)
+        super().rm_obj(obj_id, force)
+
+
+def _requests(frame: Frame) -> Iterator[Request]:
+    """The requests in a frame.
+
+    Raises:
+        ProtocolError: it is none and holds none.
+    """
+    for request in map(decode, frame.requests) if isinstance(frame, Batch) else (frame,):
+        if not isinstance(request, Request):
+            raise ProtocolError(f"unexpected {type(request).__name__}")
+        yield request
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,10 +1,11 @@
-"""What makes a request that was sent twice, over two connections, happen once."""
+"""What makes a request that was sent twice happen once, and one that failed unheard be heard of."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from pisyft.transport.frames import Failure, Request, Result
 
@@ -13,27 +14,40 @@ _REMEMBERED_SESSIONS = 256
 
 
 class Session:
-    """The last request of one caller, and its answer."""
+    """How far the requests of one caller have been executed, and what the last one answered."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._number = 0
         self._answer: Result | Failure | None = None
+        self._unreported: Failure | None = None
 
     def answer(self, request: Request, execute: Callable[[Request], Result | Failure]) -> Result | Failure | None:
         """Execute a new request; answer a repeated one as before.
 
-        A caller that lost its connection repeats its request over a new one while the first connection's thread may
-        still execute it: the lock makes the second wait for the first.
+        A caller that lost its connection repeats its requests over a new one while the first connection's thread may
+        still execute them: the lock makes the second wait for the first.
 
         Returns:
-            The answer, or None for a request that was answered long ago.
+            The answer; None for a request that does not wait for one, or was answered long ago.
         """
         with self._lock:
             if request.number > self._number:
-                self._answer = execute(request)
+                self._answer = self._execute(request, execute)
                 self._number = request.number
             return self._answer if request.number == self._number else None
+
+    def _execute(self, request: Request, execute: Callable[[Request], Result | Failure]) -> Result | Failure | None:
+        if not request.waits:
+            answer = execute(request)
+            if isinstance(answer, Failure):
+                self._unreported = self._unreported or answer
+            return None
+        if (unreported := self._unreported) is not None:
+            # Executing this one would lose its result: the caller hears of the failure in its place.
+            self._unreported = None
+            return replace(unreported, number=request.number)
+        return execute(request)
 
 
 class Sessions:
