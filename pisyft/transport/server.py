@@ -94,6 +94,7 @@ class WebsocketServerWorker(VirtualWorker):
         self._sessions = Sessions()
         self._incarnation = os.urandom(16)
         self._server: Server | None = None
+        self._stopping = False
         super().__init__(hook=hook, id=id, data=data, log_msgs=log_msgs, verbose=verbose)
         self._peers = [
             PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
@@ -124,7 +125,8 @@ class WebsocketServerWorker(VirtualWorker):
             logger=logger,
         )
         try:
-            self._server.serve_forever()
+            if not self._stopping:
+                self._server.serve_forever()
         except KeyboardInterrupt:
             logger.info("interrupted")
         finally:
@@ -133,7 +135,11 @@ class WebsocketServerWorker(VirtualWorker):
                 peer.close()
 
     def stop(self) -> None:
-        """Have `start()` return once the requests under way are answered. May be called in a signal handler."""
+        """Have `start()` return once the requests under way are answered. May be called in a signal handler.
+
+        Called before `start()`, it has that return at once.
+        """
+        self._stopping = True  # before the look at _server, which start() sets before it looks at this
         server = self._server
         if server is not None:
             # serve_forever(), in the thread that a signal handler interrupts, must go on for shutdown() to return.
