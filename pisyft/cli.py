@@ -124,6 +124,7 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
+@click.option("--then-remove", type=click.Path(path_type=Path), hidden=True, help="A folder; if stdin closed.")
 def worker(
     worker_id: str,
     port: int,
@@ -135,6 +136,7 @@ def worker(
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
+    then_remove: Path | None,
 ) -> None:
     """Start a worker that holds names. They stay on it.
 
@@ -158,6 +160,7 @@ def worker(
 
     import logging
     import os
+    import shutil
     import socket
     import threading
 
@@ -183,17 +186,22 @@ def worker(
         )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
+    stdin_closed = threading.Event()
     if until_stdin_closes:
 
         def stop_when_stdin_closes() -> None:
             while os.read(0, 1024):
                 pass
+            stdin_closed.set()
             made.stop()
 
         threading.Thread(target=stop_when_stdin_closes, daemon=True).start()
     own = sum(map(len, names.values()))
     click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {own} names of {len(names)} languages")
     serve(made)
+    if then_remove and stdin_closed.is_set():
+        # Whoever made the folder has died, and does not do it.
+        shutil.rmtree(then_remove, ignore_errors=True)
 
 
 @main.command()
