@@ -54,7 +54,7 @@ def main() -> None:
 
     \b
     pisyft setup                                  install PySyft 0.2.9 into this environment
-    pisyft data split data/names --workers 2      deal names out
+    pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft worker --id alice --data names/        on each Pi
     pisyft train --lab                            on a laptop, with two local workers
     """
@@ -84,7 +84,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("names", type=click.Path(path_type=Path))
-@click.option("--into", type=click.Path(path_type=Path), required=True, help="Where the workers' folders go.")
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the workers' folders go."
+)
 @click.option("--worker", "workers", multiple=True, help="A worker's id; once for each worker.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
 def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
@@ -101,6 +103,8 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
     if len(set(workers)) < len(workers):
         raise Problem(f"two workers have the same id: {', '.join(workers)}")
     for worker in workers:
+        if worker in ("", ".", "..") or "/" in worker:
+            raise Problem(f"{worker!r} cannot be a worker's id: it is the name of a folder, too")
         target = into / worker / "names"
         if target.is_dir() and any(target.iterdir()):
             raise Problem(f"{target} holds names already: remove them first, or choose another folder with --into")
@@ -109,7 +113,10 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
     except NamesError as error:
         raise Problem(str(error)) from error
     for worker, hand in zip(workers, hands, strict=True):
-        write_folder(hand, into / worker / "names")
+        try:
+            write_folder(hand, into / worker / "names")
+        except OSError as error:
+            raise Problem(f"cannot write {error.filename or into}: {error.strerror}") from error
         click.echo(f"{into / worker / 'names'}: {total(hand)} names of {len(hand)} languages")
 
 
@@ -124,6 +131,7 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
+@click.option("--then-remove", type=click.Path(path_type=Path), hidden=True, help="A folder; if stdin closed.")
 def worker(
     worker_id: str,
     port: int,
@@ -135,6 +143,7 @@ def worker(
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
+    then_remove: Path | None,
 ) -> None:
     """Start a worker that holds names. They stay on it.
 
@@ -158,6 +167,7 @@ def worker(
 
     import logging
     import os
+    import shutil
     import socket
     import threading
 
@@ -184,17 +194,22 @@ def worker(
         )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
+    stdin_closed = threading.Event()
     if until_stdin_closes:
 
         def stop_when_stdin_closes() -> None:
             while os.read(0, 1024):
                 pass
+            stdin_closed.set()
             made.stop()
 
         threading.Thread(target=stop_when_stdin_closes, daemon=True).start()
     own = sum(map(len, names.values()))
     click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {own} names of {len(names)} languages")
     serve(made)
+    if then_remove and stdin_closed.is_set():
+        # Whoever made the folder has died, and does not do it.
+        shutil.rmtree(then_remove, ignore_errors=True)
 
 
 @main.command()
@@ -209,7 +224,7 @@ def worker(
 )
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--learning-rate", type=float, default=0.1, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
 @click.option(
     "--good-enough",
     type=click.FloatRange(0, 1),
@@ -219,7 +234,9 @@ def worker(
     help="Release the model if it is this accurate on every worker.",
 )
 @click.option("--seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("artifacts/train"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts/train"), show_default=True
+)
 def train(
     lab: bool,
     workers: tuple,
@@ -246,12 +263,13 @@ def train(
         raise Problem("name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab")
 
     import torch
+    from syft.exceptions import GetNotPermittedError
 
     from pisyft import run
     from pisyft.federation import FederationError
     from pisyft.lab import LabError
     from pisyft.learning.names import NamesError
-    from pisyft.transport.errors import TransportError
+    from pisyft.transport.errors import TransportError, UnknownPeer
 
     torch.set_num_threads(1)
     settings = run.Settings(rounds, batch_size, learning_rate, good_enough, seed)
@@ -260,5 +278,5 @@ def train(
             run.train_in_a_lab(names, settings, out)
         else:
             run.train(addresses, settings, out)
-    except (FederationError, LabError, NamesError, TransportError) as error:
+    except (FederationError, GetNotPermittedError, LabError, NamesError, TransportError, UnknownPeer) as error:
         raise Problem(str(error)) from error

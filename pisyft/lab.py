@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -35,7 +36,7 @@ class Lab:
     Args:
         names: a folder with one file `Language.txt` for each language.
         workers: the ids of the workers.
-        folder: where the workers' names, models and logs go; a temporary folder by default.
+        folder: where the workers' names, models and logs go; by default a temporary folder, which goes with the lab.
         seed: deals the names, and chooses the ones that are held out.
 
     Attributes:
@@ -88,11 +89,12 @@ class Lab:
         try:
             self._prepare_folder()
             self._deal()
-            listeners = {worker: _listener() for worker in self.workers}
-            self.addresses = {worker: listener.getsockname() for worker, listener in listeners.items()}
-            for worker, listener in listeners.items():
-                self._processes[worker] = self._spawn(worker, listener)
-                listener.close()  # the worker has inherited it; calls must fail when the worker is gone
+            with contextlib.ExitStack() as until_inherited:
+                # Closed here once the workers have them, so that calls fail when a worker is gone.
+                listeners = {worker: until_inherited.enter_context(_listener()) for worker in self.workers}
+                self.addresses = {worker: listener.getsockname() for worker, listener in listeners.items()}
+                for worker, listener in listeners.items():
+                    self._processes[worker] = self._spawn(worker, listener)
             for worker in self.workers:
                 self._wait_until_ready(worker)
         except BaseException:
@@ -170,6 +172,8 @@ class Lab:
             *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
             *("--seed", str(self.seed), "--listen-fd", str(listener.fileno()), "--until-stdin-closes", *peers),
         ]
+        if self._wanted_folder is None:
+            command += ["--then-remove", str(self.folder)]
         with self.log_of(worker).open("wb") as log:
             return subprocess.Popen(
                 command,

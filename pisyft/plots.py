@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -24,8 +25,9 @@ def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = No
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
-        for colour, (worker, values) in zip(_COLOURS, losses.items(), strict=False):
-            axes.plot(range(len(values)), values, "o-", color=colour, label=worker, linewidth=2)
+        lines = itertools.cycle(itertools.product(("o-", "s--", "^:"), _COLOURS))
+        for (line, colour), (worker, values) in zip(lines, losses.items(), strict=False):
+            axes.plot(range(len(values)), values, line, color=colour, label=worker, linewidth=2)
         if central is not None:
             axes.axhline(central, color="#555555", linestyle="--", label="all names in one place")
         axes.set_xlabel("round")

@@ -72,8 +72,10 @@ def train(addresses: Mapping[str, tuple[str, int]], settings: Settings, out: Pat
     """
     console = console or Console()
     hook = syft.TorchHook(torch)
-    workers = [WebsocketClientWorker(hook, host, port, id=worker) for worker, (host, port) in addresses.items()]
+    workers: list[WebsocketClientWorker] = []
     try:
+        for worker_id, (host, port) in addresses.items():
+            workers.append(WebsocketClientWorker(hook, host, port, id=worker_id))
         federation = Federation(workers, settings.batch_size, settings.learning_rate)
         model, history, seconds = _train_rounds(federation, settings, console)
         error = federation.aggregation_error(settings.seed)

@@ -15,7 +15,7 @@ from syft.exceptions import GetNotPermittedError
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import RNN
-from pisyft.learning.names import NamesByLanguage, hold_out, total
+from pisyft.learning.names import NamesByLanguage, NamesError, hold_out, total
 from pisyft.learning.vectors import load_vector
 from pisyft.privacy import GuardedWorker
 from pisyft.release import Card, ModelStore
@@ -41,6 +41,10 @@ class Participant:
         self._worker_id = worker_id
         self._languages = tuple(names)
         self._train, self._held_out = hold_out(names, seed=seed)
+        if not total(self._held_out):
+            raise NamesError(
+                f"{worker_id} has one name of each language, so that none can be held out for evaluation: add names"
+            )
         self._parts = {TRAIN: encode(self._train, seed=seed), HELD_OUT: encode(self._held_out)}
         self._store = store
 
@@ -66,7 +70,8 @@ class Participant:
         names = self._parts[part]
         if len(names.languages) < MIN_NAMES:
             raise GetNotPermittedError(
-                f"{self._worker_id} evaluates on {MIN_NAMES} names or more, and has {len(names.languages)} {part}"
+                f"{self._worker_id} evaluates on {MIN_NAMES} names or more, and has {len(names.languages)} {part}: "
+                "give it more names"
             )
         counts = count_guesses(self._model(weights), names, len(self._languages))
         return {"confusion": [list(row) for row in counts.confusion], "loss_sum": counts.loss_sum}

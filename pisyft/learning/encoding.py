@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pisyft.learning.names import LETTERS, NamesError, normalise
+from pisyft.learning.names import LETTERS, NamesError, has_letters, normalise
 
 _LETTER_INDEX = {letter: index for index, letter in enumerate(LETTERS)}
 
@@ -32,8 +32,11 @@ def encode(names: Mapping[str, Sequence[str]], seed: int | None = None) -> Encod
     """The names of all languages as tensors; shuffled, if there is a seed.
 
     Raises:
-        NamesError: there are no names.
+        NamesError: there are no names, or no letter of one is known.
     """
+    for name in (name for of_language in names.values() for name in of_language):
+        if not has_letters(name):
+            raise NamesError(f"no letter of {name!r} is known: write it in Latin letters")
     pairs = [(normalise(name), index) for index, of_language in enumerate(names.values()) for name in of_language]
     if not pairs:
         raise NamesError("there are no names to encode")

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pisyft.learning.encoding import Encoded, encode
 from pisyft.learning.models import RNN, read_names
-from pisyft.learning.names import normalise
+from pisyft.learning.names import has_letters
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def predict(model: RNN, name: str, languages: list[str], count: int = 3) -> list
     Raises:
         ValueError: no letter of the name is known.
     """
-    if not normalise(name).strip():
+    if not has_letters(name):
         raise ValueError(f"no letter of {name!r} is known: write it in Latin letters")
     encoded = encode({name: [name]})
     steps = len(encoded.letters)

@@ -25,6 +25,11 @@ def normalise(name: str) -> str:
     return "".join(letter for letter in decomposed if letter in _KNOWN)
 
 
+def has_letters(name: str) -> bool:
+    """Whether anything of the name is left in the tutorial's letters beside spaces and signs."""
+    return any(letter.isalpha() for letter in normalise(name))
+
+
 def read_folder(folder: str | Path) -> NamesByLanguage:
     """Read the names of every `Language.txt` in a folder: one surname a line, UTF-8.
 
@@ -55,12 +60,11 @@ def _read_file(file: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        normalised = normalise(line)
-        if not normalised.strip():
+        if not has_letters(line):
             raise NamesError(
                 f"{file}, line {number}: no letter of {line.strip()!r} is known; write it in Latin letters"
             )
-        names.setdefault(normalised, unicodedata.normalize("NFC", line.strip()))
+        names.setdefault(normalise(line), unicodedata.normalize("NFC", line.strip()))
     if not names:
         raise NamesError(f"{file} holds no names: write one surname a line, or remove the file")
     return list(names.values())

@@ -98,6 +98,7 @@ class WebsocketServerWorker(VirtualWorker):
         self._sessions = Sessions()
         self._incarnation = os.urandom(16)
         self._server: Server | None = None
+        self._stopping = False
         super().__init__(hook=hook, id=id, log_msgs=log_msgs, verbose=verbose)
         self.object_store = PoisonableStore(owner=self)
         self.message_handlers = [type(handler)(self.object_store, self) for handler in self.message_handlers]
@@ -131,7 +132,8 @@ class WebsocketServerWorker(VirtualWorker):
             logger=logger,
         )
         try:
-            self._server.serve_forever()
+            if not self._stopping:
+                self._server.serve_forever()
         except KeyboardInterrupt:
             logger.info("interrupted")
         finally:
@@ -140,7 +142,11 @@ class WebsocketServerWorker(VirtualWorker):
                 peer.close()
 
     def stop(self) -> None:
-        """Have `start()` return once the requests under way are answered. May be called in a signal handler."""
+        """Have `start()` return once the requests under way are answered. May be called in a signal handler.
+
+        Called before `start()`, it has that return at once.
+        """
+        self._stopping = True  # before the look at _server, which start() sets before it looks at this
         server = self._server
         if server is not None:
             # serve_forever(), in the thread that a signal handler interrupts, must go on for shutdown() to return.

@@ -1,0 +1,77 @@
+"""What the tests share: PySyft's hook, a small folder of names, and workers that run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+# First, because it has PySyft repaired when that is imported.
+import pisyft  # noqa: F401
+
+# isort: split
+import pytest
+import syft
+import torch
+
+from pisyft.lab import Lab
+from pisyft.transport import WebsocketClientWorker
+
+# Tests share the machine with worker processes, which use a thread each.
+torch.set_num_threads(1)
+
+# Before any test makes a tensor: PyTorch is hooked once in a process, and stays so.
+_HOOK = syft.TorchHook(torch)
+
+REPOSITORY = Path(__file__).parents[1]
+LANGUAGES = ("Czech", "Italian", "Japanese", "Polish")
+NAMES_PER_LANGUAGE = 30
+
+
+@pytest.fixture(scope="session")
+def hook() -> syft.TorchHook:
+    """The TorchHook of the whole test process. There is no other: take this one wherever a hook is asked for."""
+    return _HOOK
+
+
+@pytest.fixture(scope="session")
+def all_names() -> Path:
+    """The names that come with the project: `data/names`, 18 languages. To be read only."""
+    return REPOSITORY / "data" / "names"
+
+
+@pytest.fixture(scope="session")
+def names_folder(all_names: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 30 names of each of four languages (Czech, Italian, Japanese, Polish), taken from data/names.
+
+    Enough for two workers, each of which then trains on 48 names and holds out 12. All tests share it, so that none
+    may change it: copy it first (`shutil.copytree(names_folder, tmp_path / "names")`).
+    """
+    folder = tmp_path_factory.mktemp("four-languages") / "names"
+    folder.mkdir()
+    for language in LANGUAGES:
+        names = (all_names / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        chosen = names[:: len(names) // NAMES_PER_LANGUAGE][:NAMES_PER_LANGUAGE]
+        (folder / f"{language}.txt").write_text("".join(f"{name}\n" for name in chosen), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab(names_folder: Path) -> Iterator[Lab]:
+    """A running lab with the workers alice and bob on `names_folder`, for the whole test session.
+
+    All tests share it, and in any order: a test may train, share and release, but a test that stops or kills a worker,
+    or that counts released versions from nothing, starts a `Lab` of its own.
+    """
+    with Lab(names_folder, ["alice", "bob"]) as lab:
+        yield lab
+
+
+@pytest.fixture
+def workers(lab: Lab, hook: syft.TorchHook) -> Iterator[list[WebsocketClientWorker]]:
+    """Alice and bob of `lab`, connected for one test: `alice, bob = workers`. The connections are closed afterwards."""
+    connected: list[WebsocketClientWorker] = []
+    try:
+        for worker, (host, port) in lab.addresses.items():
+            connected.append(WebsocketClientWorker(hook, host, port, id=worker))
+        yield connected
+    finally:
+        for worker in connected:
+            worker.close()

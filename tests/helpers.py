@@ -1,0 +1,59 @@
+"""Small things that several tests need."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# How long a test waits for something that must happen: generous, since machines are slow and shared.
+PATIENCE_SECONDS = 120
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds; fail with `what` was waited for if it never does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s in vain until {what}"
+        time.sleep(0.02)
+
+
+def processes_about(path: Path | str) -> list[int]:
+    """The ids of all processes on this machine whose command line names a path."""
+    wanted = os.fsencode(path)
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if wanted in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:  # it ended just now
+                continue
+    return found
+
+
+def kill_processes_about(path: Path | str) -> None:
+    """End what a test that failed may have left running; `path` is in a folder of that test alone."""
+    for process in processes_about(path):
+        os.kill(process, signal.SIGKILL)
+
+
+def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python with arguments, and these environment variables beside its own, until it ends."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE_SECONDS,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment},
+    )
+
+
+def run_pisyft(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the `pisyft` command until it ends."""
+    return run_python("-m", "pisyft", *arguments, **environment)
