@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's palette, which stays apart for every common kind of colour blindness.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_STYLE = {"font.size": 13, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110}
+_STYLE: dict = {"font.size": 13, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110}
 
 
 def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = None) -> Figure:

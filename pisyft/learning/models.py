@@ -47,7 +47,6 @@ def read_names(model: RNN, letters: torch.Tensor, mask: torch.Tensor, hidden: to
         hidden: the state before the first letter, (batch, hidden).
         steps: the length of the longest name.
     """
-    output = None
     for step in range(steps):
         output, hidden = model(letters[step], hidden)
         hidden = hidden * mask[step]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import nn
+
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def to_vector(model: nn.Module) -> torch.Tensor:
@@ -11,7 +16,7 @@ def to_vector(model: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.data.view(-1) for parameter in model.parameters()])
 
 
-def load_vector(model: nn.Module, vector: torch.Tensor) -> nn.Module:
+def load_vector(model: Model, vector: torch.Tensor) -> Model:
     """Set the parameters from a vector that `to_vector` made; returns the model.
 
     Raises:

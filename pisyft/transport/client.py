@@ -6,10 +6,11 @@ import collections
 import itertools
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import syft
 from syft.messaging.message import Message, ObjectRequestMessage, SearchMessage
@@ -25,6 +26,7 @@ from pisyft.transport.errors import (
     TransportError,
     UnknownHost,
     UnknownPeer,
+    UntrustedWorker,
     WorkerLost,
     WorkerRefused,
     WorkerRestarted,
@@ -47,6 +49,7 @@ from pisyft.transport.frames import (
     encode,
 )
 from pisyft.transport.outbox import Origin, Outbox
+from pisyft.transport.tls import Verifier
 from pisyft.transport.turn import Turn
 
 TIMEOUT_SECONDS = 60
@@ -71,6 +74,8 @@ class WebsocketClientWorker(BaseWorker):
         host: host name or IP address of the worker.
         port: TCP port of the worker.
         secure: use TLS.
+        ca_path: file with the certificate of the authority that signed the worker's; without it, the certificate that
+            the worker shows first is trusted from then on.
         id: the worker's id, which must be the one it was started with.
         timeout: seconds to wait for a connection, and for each answer (default 60).
         wait: wait for every operation, so that errors are raised where they were made. For debugging; the environment
@@ -99,25 +104,30 @@ class WebsocketClientWorker(BaseWorker):
         data=None,
         timeout: float | None = None,
         wait: bool = False,
+        ca_path: str | None = None,
     ) -> None:
-        self._prepare(host, port, secure, id, timeout)
-        self.wait = wait or self.wait
+        self._prepare(host, port, secure, id, timeout, ca_path)
+        self.wait |= wait
         _give_up_id(hook, id, self.address)
         # Connected before PySyft hears of the worker: one that cannot be reached is never registered.
         self.connect()
         super().__init__(hook, id, data, is_client_worker, log_msgs, verbose)
 
-    def _prepare(self, host: str, port: int, secure: bool, id: Id, timeout: float | None) -> None:
+    def _prepare(
+        self, host: str, port: int, secure: bool, id: Id, timeout: float | None, ca_path: str | None = None
+    ) -> None:
         self.id = id
         self.host, self.port, self.secure = host, int(port), secure
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
+        self._verifier = Verifier(ca_path) if secure else None
         self._is_peer_of: Id | None = None
         self._connection: ClientConnection | None = None
+        self._leave_connection = ExitStack()
         self._incarnation: bytes | None = None
         self._session = os.urandom(16)
         self._numbers = itertools.count(1)
         self._outbox = Outbox()
-        self.wait = os.environ.get("PISYFT_WAIT", "") not in ("", "0")
+        self.wait: bool = os.environ.get("PISYFT_WAIT", "") not in ("", "0")
         self.bytes_sent = self.bytes_received = self.answers_waited_for = 0
         self._exchange_lock = threading.Lock()
         # Filled by pointers that are deleted, which may happen in any thread, in the middle of anything.
@@ -149,39 +159,26 @@ class WebsocketClientWorker(BaseWorker):
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._leave_connection.close()
             self._connection = None
             self._outbox.rewind()
 
     def _open(self, deadline: float) -> None:
         """Make the connection and exchange greetings."""
-        with self._explained():
-            connection = connect(
-                self.url,
-                subprotocols=[PROTOCOL],  # type: ignore[list-item]
-                compression=None,
-                proxy=None,
-                open_timeout=max(0.1, deadline - time.monotonic()),
-                max_size=MAX_FRAME_BYTES,
+        with self._explained(), ExitStack() as until_greeted:
+            connection = until_greeted.enter_context(
+                connect(
+                    self.url,
+                    ssl=self._verifier.context if self._verifier else None,
+                    subprotocols=[PROTOCOL],  # type: ignore[list-item]
+                    compression=None,
+                    proxy=None,
+                    open_timeout=max(0.1, deadline - time.monotonic()),
+                    max_size=MAX_FRAME_BYTES,
+                )
             )
-            try:
-                if connection.subprotocol != PROTOCOL:
-                    raise ProtocolError("it did not agree to speak it")
-                sender = self._is_peer_of if self._is_peer_of is not None else "me"
-                connection.send(encode(Hello(self._session, sender, self._is_peer_of is not None)))
-                welcome = decode(connection.recv(timeout=max(0.1, deadline - time.monotonic())))
-                if not isinstance(welcome, Welcome):
-                    raise ProtocolError(f"it answered with {type(welcome).__name__}")
-                if welcome.worker != self.id:
-                    raise OtherWorker(
-                        self.id,
-                        self.address,
-                        f"the worker there is called {welcome.worker}",
-                        f"Use id={welcome.worker!r}, or the address of {self.id}.",
-                    )
-            except BaseException:
-                connection.close()
-                raise
+            welcome = self._greet(connection, deadline)
+            self._leave_connection = until_greeted.pop_all()
         restarted = self._incarnation not in (None, welcome.incarnation)
         self._connection, self._incarnation = connection, welcome.incarnation
         if restarted:
@@ -193,6 +190,25 @@ class WebsocketClientWorker(BaseWorker):
                 "it was started again since the last call, and what was sent to it is gone",
                 "Send the tensors and models again.",
             )
+
+    def _greet(self, connection: ClientConnection, deadline: float) -> Welcome:
+        if self._verifier:
+            self._verifier.check(connection.socket, f"{self.id} at {self.address}")
+        if connection.subprotocol != PROTOCOL:
+            raise ProtocolError("it did not agree to speak it")
+        sender = "me" if self._is_peer_of is None else self._is_peer_of
+        connection.send(encode(Hello(self._session, sender, self._is_peer_of is not None)))
+        welcome = decode(connection.recv(timeout=max(0.1, deadline - time.monotonic())))
+        if not isinstance(welcome, Welcome):
+            raise ProtocolError(f"it answered with {type(welcome).__name__}")
+        if welcome.worker != self.id:
+            raise OtherWorker(
+                self.id,
+                self.address,
+                f"the worker there is called {welcome.worker}",
+                f"Use id={welcome.worker!r}, or the address of {self.id}.",
+            )
+        return welcome
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -220,6 +236,12 @@ class WebsocketClientWorker(BaseWorker):
                 WorkerTimeout,
                 f"no answer within {self.timeout:g} s",
                 "Check that it is switched on and on the same network.",
+            ) from error
+        except ssl.SSLError as error:
+            raise explained(
+                UntrustedWorker,
+                f"TLS failed ({error.reason or error})",
+                "Check that it is started with a certificate, and with the one that is expected.",
             ) from error
         except (InvalidHandshake, InvalidMessage, ProtocolError, ConnectionClosed) as error:
             raise explained(

@@ -43,6 +43,10 @@ class WorkerRestarted(WorkerLost):
     """The worker is another process than before: what was sent to it is gone."""
 
 
+class UntrustedWorker(TransportError):
+    """The worker's certificate is not the one it should be, or there is none."""
+
+
 class OtherProtocol(TransportError):
     """What listens there is no PiSyft worker, or one of another version."""
 

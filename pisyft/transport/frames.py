@@ -110,7 +110,7 @@ class Failure:
 Frame = Hello | Welcome | Request | Batch | Result | Failure
 
 _FRAMES: dict[int, type[Frame]] = {frame.code: frame for frame in (Hello, Welcome, Request, Batch, Result, Failure)}
-_TYPES = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
+_TYPES: dict[str, type | tuple[type, ...]] = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
 _FIELDS = {kind: tuple((field.name, str(field.type)) for field in fields(kind)) for kind in _FRAMES.values()}
 
 

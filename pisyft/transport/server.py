@@ -35,6 +35,7 @@ from pisyft.transport.frames import (
     encode,
 )
 from pisyft.transport.sessions import Sessions
+from pisyft.transport.tls import server_context
 from pisyft.transport.turn import Turn
 
 logger = logging.getLogger(__name__)
@@ -101,14 +102,15 @@ class WebsocketServerWorker(VirtualWorker):
         self._stopping = False
         super().__init__(hook=hook, id=id, log_msgs=log_msgs, verbose=verbose)
         self.object_store = PoisonableStore(owner=self)
-        self.message_handlers = [type(handler)(self.object_store, self) for handler in self.message_handlers]
+        made = self.message_handlers
+        self.message_handlers: list = [type(handler)(self.object_store, self) for handler in made]
         self.load_data(data)
         self._peers = [
             PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
             for peer, (peer_host, peer_port) in (peers or {}).items()
         ]
         self._listener = listener
-        self._tls_files = (cert_path, key_path)
+        self._tls = server_context(cert_path, key_path) if cert_path and key_path else None
         self._caller = Caller(self.id, is_peer=False)
 
     # Serving
@@ -125,6 +127,7 @@ class WebsocketServerWorker(VirtualWorker):
         self._server = serve(
             self._serve,
             sock=self._listener,
+            ssl=self._tls,
             subprotocols=[PROTOCOL],  # type: ignore[list-item]
             compression=None,
             open_timeout=_HANDSHAKE_SECONDS,
