@@ -26,7 +26,8 @@ def secure_sum(vectors: Sequence[torch.Tensor], workers: Sequence) -> torch.Tens
         workers: all of them, at least two. They must know each other: shares go from worker to worker.
 
     Returns:
-        The sum, float32, of the vectors' shape; its error is at most len(vectors) * 10**-PRECISION.
+        The sum, float32, of the vectors' shape; its error is at most len(vectors) * 10**-PRECISION and
+        the rounding of float32.
 
     Raises:
         ValueError: fewer than two workers, or not one vector on each.

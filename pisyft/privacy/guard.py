@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from syft.exceptions import GetNotPermittedError, ResponseSignatureError
@@ -47,6 +48,9 @@ from pisyft.transport.client import PeerWorker
 
 logger = logging.getLogger(__name__)
 
+# Carried by shares of a value that is public, so that who receives them does not take them for a contribution.
+_PUBLIC_SHARE = "#share-of-a-public-value"
+
 
 class GuardedWorker(WebsocketServerWorker):
     """A websocket worker that guards private tensors.
@@ -64,6 +68,7 @@ class GuardedWorker(WebsocketServerWorker):
         self._own_memory: set[int] = set()
         self.message_handlers = [GuardedMessageHandler(self.object_store, self, dict(verbs))]
         self._receiving_from_itself = False
+        self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
         _label_what_arrives(self)
 
@@ -89,7 +94,7 @@ class GuardedWorker(WebsocketServerWorker):
 
     def send_obj(self, obj: object, location):
         """PySyft's way for an object to another worker: open to shares only."""
-        if not all(isinstance(self.labels[leaf], Share) for leaf in leaves(obj)):
+        if any(isinstance(self.labels[leaf], Private) for leaf in leaves(obj)):
             raise GetNotPermittedError(
                 f"{self.id} sends other workers shares of a secret, and nothing else: use fix_precision().share(...)"
             )
@@ -108,6 +113,20 @@ class GuardedWorker(WebsocketServerWorker):
         finally:
             self._receiving_from_itself = False
 
+    @property
+    def computes_on_public_values(self) -> bool:
+        """Whether the operation that is executed now has public inputs only."""
+        return self._label_of_operation == PUBLIC
+
+    @contextmanager
+    def computing(self, label: Label) -> Iterator[None]:
+        """Execute an operation whose inputs join to `label`."""
+        self._label_of_operation = label
+        try:
+            yield
+        finally:
+            self._label_of_operation = PRIVATE
+
     def sender(self) -> Id | None:
         """The worker that the message under way comes from; None for a coordinator."""
         if self._receiving_from_itself:
@@ -122,10 +141,12 @@ def _label_new_shares(worker: GuardedWorker) -> None:
     @functools.wraps(generate)
     def generate_shares(self, secret, n_workers, random_type):
         shares = generate(self, secret, n_workers, random_type)
-        public = join(worker.labels[leaf] for leaf in leaves(secret)) == PUBLIC
         for share in shares:
-            # Shares of a public value hide nothing and must not count as a contribution.
-            worker.labels[share] = PUBLIC if public else Share(frozenset({worker.id}))
+            if worker.computes_on_public_values:
+                share.tags = {_PUBLIC_SHARE}
+                worker.labels[share] = PUBLIC
+            else:
+                worker.labels[share] = Share(frozenset({worker.id}))
         return shares
 
     AdditiveSharingTensor.generate_shares = generate_shares
@@ -184,6 +205,8 @@ class GuardedMessageHandler(BaseMessageHandler):
             raise GetNotPermittedError(f"object {obj.id} is {self.worker.id}'s own and cannot be replaced")
         if self.worker.sender() is not None and obj.dtype not in (torch.int64, torch.int32):
             raise GetNotPermittedError("a peer may deliver shares, which are integers")
+        if self.worker.sender() is not None and obj.tags and _PUBLIC_SHARE in obj.tags:
+            self.worker.labels[obj] = PUBLIC
         super().handle_object_msg(message)
 
     def respond_to_obj_req(self, message: ObjectRequestMessage):
@@ -233,8 +256,10 @@ class GuardedMessageHandler(BaseMessageHandler):
             label = join_sum(*labels)
         else:
             label = join(labels)
+        with_gradients = list(_accumulate_gradients(action.target)) if name == "backward" else []
         try:
-            response = super().execute_computation_action(action)
+            with self.worker.computing(label):
+                response = super().execute_computation_action(action)
         except GetNotPermittedError:
             raise
         except ResponseSignatureError as unexpected:
@@ -248,6 +273,7 @@ class GuardedMessageHandler(BaseMessageHandler):
             logger.info("%s failed on private data: %s", name, error)
             raise _same_type(error, f"{name} failed on private data; the worker's log says why") from None
         self._label_results(action, action.return_ids, label)
+        self._label_gradients(with_gradients, label)
         if response is not None and label != PUBLIC:
             raise GetNotPermittedError(f"{name} would return a value computed from names on {self.worker.id}")
         return response
@@ -270,6 +296,28 @@ class GuardedMessageHandler(BaseMessageHandler):
         for id_ in ids or ():
             for leaf in leaves(self.object_store._objects.get(id_)):
                 self.worker.labels[leaf] = label
+
+    def _label_gradients(self, tensors: list[torch.Tensor], label: Label) -> None:
+        """Label the gradients that `backward()` has made, or added to, without anybody being told."""
+        for tensor in tensors:
+            if (gradient := tensor.grad) is not None:
+                is_new = gradient not in self.worker.labels
+                before = PUBLIC if is_new else self.worker.labels[gradient]
+                self.worker.labels[gradient] = join((before, label, self.worker.labels[tensor]))
+
+
+def _accumulate_gradients(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors whose `grad` a call of `tensor.backward()` will add to: where its graph ends."""
+    seen = set()
+    waiting = [tensor.grad_fn]
+    while waiting:
+        function = waiting.pop()
+        if function is None or function in seen:
+            continue
+        seen.add(function)
+        if hasattr(function, "variable"):
+            yield function.variable
+        waiting += [following for following, _ in function.next_functions]
 
 
 def _same_type(error: Exception, text: str) -> Exception:

@@ -74,6 +74,9 @@ class LabelBook:
             self._tensors[memory] = self._tensors.get(memory, 0) + 1
             weakref.finalize(tensor, self._forget, memory).atexit = False
 
+    def __contains__(self, tensor: torch.Tensor) -> bool:
+        return memory_of(tensor) in self._labels
+
     def _forget(self, memory: int) -> None:
         self._tensors[memory] -= 1
         if not self._tensors[memory]:

@@ -1,0 +1,83 @@
+"""A federation of two guarded workers: it learns, it averages, it tells counts, and it refuses what cannot work."""
+
+import pytest
+import torch
+
+from pisyft.federation import Federation, FederationError
+from pisyft.learning.evaluation import add_up
+from pisyft.learning.models import RNN
+from pisyft.learning.vectors import to_vector
+
+
+def test_it_knows_what_its_workers_tell(workers):
+    federation = Federation(workers, batch_size=32)
+    assert federation.languages == ["Czech", "Italian", "Japanese", "Polish"]
+    assert federation.names_total == 120
+    assert federation.batches_per_round == 2 * 2
+
+
+def test_it_learns(workers):
+    federation = Federation(workers, batch_size=16, learning_rate=0.1)
+    model = federation.new_model()
+    before = add_up(federation.evaluate(model, "train").values())
+    for _ in range(10):
+        federation.train_round(model)
+    after = add_up(federation.evaluate(model, "train").values())
+
+    assert after.accuracy > before.accuracy + 0.2
+    assert after.loss < before.loss
+    assert after.names == before.names == 96
+
+
+def test_a_round_without_training_changes_nothing(workers):
+    """The average of equal models is the model: what secret sharing and fixed point may add is 1e-6 a worker."""
+    federation = Federation(workers)
+    model = federation.new_model(seed=3)
+    start = to_vector(model).clone()
+    federation.aggregate(model, [model.copy().send(worker) for worker in federation.workers])
+    assert (to_vector(model) - start).abs().max() < 3e-6
+
+
+def test_the_secret_average_of_test_vectors_is_their_plain_average(workers):
+    assert 0 < Federation(workers).aggregation_error() < 1e-5
+
+
+def test_every_batch_is_told(workers):
+    federation = Federation(workers, batch_size=20)
+    told = []
+    federation.train_round(federation.new_model(), on_batch=lambda: told.append(1))
+    assert len(told) == federation.batches_per_round == 6
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_the_generator_alone(workers):
+    federation = Federation(workers)
+    state = torch.random.get_rng_state()
+    first, second, other = (to_vector(federation.new_model(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_release_reaches_every_worker_with_a_version_that_counts_up(workers):
+    federation = Federation(workers)
+    first = federation.release(federation.new_model(), accuracy=0.5, rounds=3)
+    second = federation.release(federation.new_model(), accuracy=0.6, rounds=4)
+    assert set(first) == {"alice", "bob"}
+    assert all(second[worker] == first[worker] + 1 for worker in first)
+    assert all(worker.command("describe")["released"] == second[worker.id] for worker in workers)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_worker_is_no_federation(workers, count):
+    with pytest.raises(FederationError, match="two workers or more"):
+        Federation(workers[:count])
+
+
+def test_the_same_worker_twice_is_no_federation(workers):
+    with pytest.raises(FederationError, match="two workers have the same id: alice, alice"):
+        Federation([workers[0], workers[0]])
+
+
+def test_a_model_for_other_languages_is_refused(workers):
+    with pytest.raises(ValueError, match="does not fit"):
+        Federation(workers).evaluate(RNN(n_languages=18))
