@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from types import TracebackType
@@ -41,10 +42,8 @@ class Proxy:
         """Close all connections, as a Wi-Fi that drops out does."""
         with self._lock:
             for each in self._open:
-                try:
+                with contextlib.suppress(OSError):  # closed by the other side already
                     each.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # closed by the other side already
                 each.close()
             self._open.clear()
 
