@@ -12,6 +12,7 @@ from pisyft.compat import (  # noqa: F401
     none_pointers,
     numpy_integers,
     optimizers,
+    plain_tensors,
     pooling,
     protobuf,
     returned_arguments,
