@@ -45,13 +45,17 @@ def plain_functions() -> None:
         return function
 
     for module_name, module in syft.torch.torch_modules.items():
-        for native_name in [name for name in dir(module) if name.startswith("native_")]:
-            name = native_name.removeprefix("native_")
-            hooked = module.__dict__.get(name)
-            # `torch.tensor` takes PySyft's own arguments; a few functions PySyft has written anew.
-            if name == "tensor" or hooked is None or _is_overridden(TorchTensor, f"native_{module_name}.{name}"):
-                continue
-            setattr(module, name, with_short_cut(getattr(module, native_name), hooked))
+        for name, hooked in list(vars(module).items()):
+            native = _hooked_by_pysyft(module, name, hooked)
+            # A few functions PySyft has written anew for ordinary tensors, too.
+            if native is not None and not _is_overridden(TorchTensor, f"native_{module_name}.{name}"):
+                setattr(module, name, with_short_cut(native, hooked))
+
+
+def _hooked_by_pysyft(owner, name: str, function):
+    """PyTorch's function of that name, if `function` is what PySyft has put in its place; otherwise None."""
+    # PyTorch has functions of its own that are called native_norm, native_batch_norm and so on.
+    return getattr(function, "__wrapped__", None) if hasattr(owner, f"native_{name}") else None
 
 
 def _is_overridden(tensor_type: type, path: str) -> bool:
@@ -80,8 +84,9 @@ def plain_methods() -> None:
         return method
 
     for name in syft.hook.to_auto_overload[torch.Tensor]:
-        native, hooked = getattr(torch.Tensor, f"native_{name}", None), torch.Tensor.__dict__.get(name)
-        if native is not None and hooked is not None:
+        hooked = vars(torch.Tensor).get(name)
+        native = _hooked_by_pysyft(torch.Tensor, name, hooked)
+        if native is not None:
             setattr(torch.Tensor, name, with_short_cut(native, hooked))
     torch.Tensor.dim = with_short_cut(torch._C.TensorBase.dim, torch.Tensor.dim)
 

@@ -16,12 +16,12 @@ def remembered_signatures() -> None:
     def layout_in_name(original, position: int, always_new: set[str]):
         """`original(name, ...)`, remembering by name and the layout of its argument at `position`.
 
-        The name serves `original` as a key and as nothing else, so the layout may be a part of it.
+        To `original` a name is a key and nothing else, except for `__iter__`, so the layout may be a part of it.
         """
 
         @functools.wraps(original)
         def remembering(name, *args, **kwargs):
-            if name not in always_new:
+            if name not in always_new and name != "__iter__":
                 name = f"{name}{hook_args.build_rule(args[position])}"
             return original(name, *args, **kwargs)
 
