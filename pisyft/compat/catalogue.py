@@ -15,6 +15,7 @@ from pisyft.compat import (  # noqa: F401
     plain_tensors,
     pooling,
     protobuf,
+    quiet,
     returned_arguments,
     share_randomness,
     signatures,

@@ -36,7 +36,7 @@ def _around_step(surroundings) -> None:
 
 @repair(
     Moment.AFTER_HOOK,
-    upstream="PyTorch's optimisers copy a gradient by `grad.clone()` (SGD in 2.9); PyTorch 1.4 used `torch.clone(grad)`",
+    upstream="PyTorch's optimisers copy a gradient by `grad.clone()` (SGD: 2.9); 1.4 used `torch.clone(grad)`",
     broke="momentum is silently wrong: PySyft's `pointer.clone()` is one more name for the same remote tensor",
 )
 def clones_in_optimizers() -> None:

@@ -141,8 +141,10 @@ def securenn_masks() -> None:
     def tensor(data, *args, **kwargs):
         made = torch.tensor(data, *args, **kwargs)
         if isinstance(data, torch.Size):
-            # In SecureNN's `msb`, `torch.tensor(shape).random_(high)` stands for a mask of this shape.
-            made.random_ = lambda high: integers(0, high, data)
+            # In SecureNN's `msb`, `torch.tensor(shape).random_(high)` stands for a mask of this shape. The sum of a
+            # number and its mask must not leave 0 <= n < high, or the comparison is wrong: PySyft's was, once in
+            # high / (2 * number) times. With a margin of a quarter it holds for numbers up to high / 8.
+            made.random_ = lambda high: integers(high // 4, high - high // 4, data)
         return made
 
     securenn._random_common_bit = _random_common_bit

@@ -27,6 +27,16 @@ def remembered_signatures() -> None:
 
         return remembering
 
+    def one_fold(return_tuple):
+        """As PySyft's, but with the keywords that the others of its kind take, which one result in a list needs."""
+
+        def fold(folded, arguments, **kwargs):
+            only = folded[0](arguments[0], **kwargs)
+            return (only,) if return_tuple else only
+
+        return fold
+
+    hook_args.one_fold = one_fold
     methods, functions = hook_args.ambiguous_methods, hook_args.ambiguous_functions
     hook_args.unwrap_args_from_method = layout_in_name(hook_args.unwrap_args_from_method, 1, methods)
     hook_args.unwrap_args_from_function = layout_in_name(hook_args.unwrap_args_from_function, 0, functions)
