@@ -12,7 +12,7 @@ from pisyft.compat.registry import Moment, repair
 
 
 def _is_absent(name: str) -> bool:
-    return name not in sys.modules and importlib.util.find_spec(name) is None
+    return sys.modules.get(name) is None and importlib.util.find_spec(name) is None
 
 
 def _stand_in(name: str, **attributes: object) -> ModuleType:
@@ -103,7 +103,7 @@ _OPTIONAL = {
 
 @repair(
     Moment.BEFORE_IMPORT,
-    upstream="PySyft's grid, WebRTC, Paillier and plan-translation packages are heavy, old or both, and a Pi needs none",
+    upstream="PySyft's grid, WebRTC, Paillier and plan-translation packages are heavy or old, and a Pi needs none",
     broke="`import syft` fails where one of them is not installed",
 )
 def optional_packages() -> None:

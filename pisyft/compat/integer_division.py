@@ -74,6 +74,22 @@ def share_division() -> None:
     AdditiveSharingTensor.mean = mean
 
 
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="PyTorch 1.13 made `//` of integer tensors round down; before, it rounded towards zero",
+    broke="`torch.mean` of a shared tensor is too small by one digit: each share is rounded down",
+)
+def share_floor_division() -> None:
+    from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
+    from syft.generic.frameworks.overload import overloaded
+
+    @overloaded.method
+    def __floordiv__(self, shares, divisor):
+        return {worker: _truncating(share, divisor) for worker, share in shares.items()}
+
+    AdditiveSharingTensor.__floordiv__ = __floordiv__
+
+
 @repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="SecureNN decomposes a number into fractions instead of bits")
 def bit_decomposition() -> None:
     from syft.frameworks.torch.mpc import securenn

@@ -15,11 +15,13 @@ def pointers_at_exit() -> None:
     from syft.generic.pointers.object_pointer import ObjectPointer
 
     original = ObjectPointer.__del__
+    # Kept here, because at the very end this module's own names are gone, too.
+    is_finalizing = sys.is_finalizing
 
     @functools.wraps(original)
     def __del__(self) -> None:
         # What is remote goes with the connection; there is nothing left here to send a message with.
-        if not sys.is_finalizing():
+        if not is_finalizing():
             original(self)
 
     ObjectPointer.__del__ = __del__

@@ -50,7 +50,7 @@ def deserialize_tensor(worker, tensor_bytes: bytes) -> torch.Tensor:
 
 @repair(
     Moment.AFTER_IMPORT,
-    upstream="PyTorch 1.9 made `torch.save` pickle a tensor's Python attributes; PyTorch 2.6 made `torch.load` refuse them",
+    upstream="PyTorch 1.9 made `torch.save` pickle a tensor's attributes; PyTorch 2.6 made `torch.load` refuse them",
     broke="sending any tensor fails, since PySyft's attributes lead to workers and modules",
 )
 def tensor_serialization() -> None:
@@ -61,3 +61,27 @@ def tensor_serialization() -> None:
     for module in (syft.serde.torch.serde, syft.serde.msgpack.torch_serde, syft.serde.protobuf.torch_serde):
         module.torch_tensor_serializer = serialize_tensor
         module.torch_tensor_deserializer = deserialize_tensor
+
+
+# What PySyft sets on tensors. None of it means anything in a file.
+_PYSYFTS = {
+    *("child", "parent", "ptr", "origin", "id_at_origin", "data_id", "grad_id"),
+    *("_id", "_syft_id", "_owner", "_is_wrapper", "_tags", "_description", "_grad_was_set"),
+}
+
+
+@repair(
+    Moment.AFTER_HOOK,
+    upstream="PyTorch 1.9 made `torch.save` pickle a tensor's attributes",
+    broke="`torch.save` of a tensor that PySyft has touched fails: 'cannot pickle module object'",
+)
+def pickled_attributes() -> None:
+    original = torch._utils._get_obj_state
+
+    def _get_obj_state(obj):
+        state = original(obj)
+        if isinstance(obj, torch.Tensor) and isinstance(state, dict):
+            return {name: value for name, value in state.items() if name not in _PYSYFTS}
+        return state
+
+    torch._utils._get_obj_state = _get_obj_state

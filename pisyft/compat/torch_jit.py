@@ -25,3 +25,14 @@ def script_classes() -> None:
     for old_name, moved in _MOVED.items():
         setattr(torch.jit, old_name.rpartition(".")[2], moved)
         codes.setdefault(f"{moved.__module__}.{moved.__qualname__}", codes[old_name])
+
+
+@repair(
+    Moment.AFTER_HOOK,
+    upstream="PyTorch 1.7 compiles the properties of a module's class when it traces the module",
+    broke="`torch.jit.trace` fails on every module: PySyft's `Module.location` has a try block, which TorchScript lacks",
+)
+def module_properties() -> None:
+    for module in (torch.nn.Module, torch.jit.ScriptModule):
+        not_compiled = getattr(module, "__jit_unused_properties__", [])
+        module.__jit_unused_properties__ = [*not_compiled, "location", "owner"]  # type: ignore[attr-defined]

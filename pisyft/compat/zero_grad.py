@@ -7,28 +7,35 @@ import torch
 from pisyft.compat.registry import Moment, repair
 
 
-def _is_remote(parameter) -> bool:
-    return hasattr(parameter, "child")
-
-
 @repair(
     Moment.AFTER_HOOK,
-    upstream="PyTorch 2.0 made `set_to_none=True` the default of `zero_grad()`",
+    upstream="PyTorch 2.0 made `set_to_none=True` the default of `zero_grad()`; 1.7 made it look at `grad.grad_fn`",
     broke="the local reference is dropped, the remote gradient stays, and gradients silently pile up",
 )
 def zero_grad_of_remote_parameters() -> None:
-    def zero_remote_first(owner: type, parameters_of) -> None:
+    from syft.frameworks.torch.tensors.interpreters.autograd import AutogradTensor
+
+    def zero_remote(owner: type, parameters_of) -> None:
         original = owner.zero_grad
 
         @functools.wraps(original)
         def zero_grad(self, set_to_none: bool = True) -> None:
-            remote = any(_is_remote(parameter) for parameter in parameters_of(self))
-            original(self, set_to_none=set_to_none and not remote)
+            parameters = list(parameters_of(self))
+            remote = [parameter for parameter in parameters if hasattr(parameter, "child")]
+            if not remote:
+                original(self, set_to_none=set_to_none)
+                return
+            for parameter in parameters:
+                if isinstance(getattr(parameter, "child", None), AutogradTensor):
+                    # Its gradient is kept here, not on the worker.
+                    parameter.child.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad.zero_()
 
         owner.zero_grad = zero_grad
 
-    zero_remote_first(torch.nn.Module, torch.nn.Module.parameters)
-    zero_remote_first(
+    zero_remote(torch.nn.Module, torch.nn.Module.parameters)
+    zero_remote(
         torch.optim.Optimizer,
         lambda optimizer: (each for group in optimizer.param_groups for each in group["params"]),
     )

@@ -1,0 +1,125 @@
+"""Ordinary tensors at ordinary speed: PySyft's hooks leave them alone before they look for anything else."""
+
+import functools
+from types import NoneType
+
+import torch
+
+from pisyft.compat.registry import Moment, repair
+
+_TENSORS = (torch.Tensor, torch.nn.Parameter)
+# What an argument may be without PySyft having anything to do with it.
+_PLAIN = frozenset({int, float, bool, str, NoneType, slice, torch.Size, torch.dtype, torch.device})
+
+
+def _are_plain(arguments) -> bool:
+    for argument in arguments:
+        kind = type(argument)
+        if kind in _TENSORS:
+            if hasattr(argument, "child"):
+                return False
+        elif kind is tuple or kind is list:
+            if not _are_plain(argument):
+                return False
+        elif kind not in _PLAIN:
+            return False
+    return True
+
+
+@repair(
+    Moment.AFTER_HOOK,
+    upstream="none: a hooked function tries every kind of PySyft's tensors and calls PyTorch when all have failed",
+    broke="ordinary training is half as fast as soon as a hook is made",
+)
+def plain_functions() -> None:
+    import syft
+    from syft.frameworks.torch.tensors.interpreters.native import TorchTensor
+
+    def with_short_cut(native, hooked):
+        @functools.wraps(native)
+        def function(*args, **kwargs):
+            if _are_plain(args):
+                return native(*args, **kwargs)
+            return hooked(*args, **kwargs)
+
+        return function
+
+    for module_name, module in syft.torch.torch_modules.items():
+        for name, hooked in list(vars(module).items()):
+            native = _hooked_by_pysyft(module, name, hooked)
+            # A few functions PySyft has written anew for ordinary tensors, too.
+            if native is not None and not _is_overridden(TorchTensor, f"native_{module_name}.{name}"):
+                setattr(module, name, with_short_cut(native, hooked))
+
+
+def _hooked_by_pysyft(owner, name: str, function):
+    """PyTorch's function of that name, if `function` is what PySyft has put in its place; otherwise None."""
+    # PyTorch has functions of its own that are called native_norm, native_batch_norm and so on.
+    return getattr(function, "__wrapped__", None) if hasattr(owner, f"native_{name}") else None
+
+
+def _is_overridden(tensor_type: type, path: str) -> bool:
+    try:
+        tensor_type.rgetattr(tensor_type, path)
+    except AttributeError:
+        return False
+    return True
+
+
+@repair(
+    Moment.AFTER_HOOK,
+    upstream="none: a hooked method looks up PyTorch's by name each time",
+    broke="ordinary training is slow as soon as a hook is made",
+)
+def plain_methods() -> None:
+    import syft
+
+    def with_short_cut(native, hooked):
+        @functools.wraps(native)
+        def method(self, *args, **kwargs):
+            if not hasattr(self, "child") and _are_plain(args):
+                return native(self, *args, **kwargs)
+            return hooked(self, *args, **kwargs)
+
+        return method
+
+    for name in syft.hook.to_auto_overload[torch.Tensor]:
+        hooked = vars(torch.Tensor).get(name)
+        native = _hooked_by_pysyft(torch.Tensor, name, hooked)
+        if native is not None:
+            setattr(torch.Tensor, name, with_short_cut(native, hooked))
+    torch.Tensor.dim = with_short_cut(torch._C.TensorBase.dim, torch.Tensor.dim)
+
+
+@repair(
+    Moment.AFTER_HOOK,
+    upstream="PyTorch 1.5 warns when `grad` of a tensor that is no leaf is read, which PySyft does for each it sends",
+    broke="a warning about `.grad` for every program, and ordinary tensors are slow to tell their shape or gradient",
+)
+def plain_properties() -> None:
+    from syft.frameworks.torch.tensors.interpreters.native import TorchTensor
+
+    native = torch._C.TensorBase
+
+    def short_cut(hooked: property, getter) -> property:
+        def fget(self):
+            return hooked.fget(self) if hasattr(self, "child") else getter(self)
+
+        return property(fget, hooked.fset)
+
+    def grad(self):
+        if self.is_leaf or self.retains_grad or hasattr(self, "_grad_was_set"):
+            return native.grad.__get__(self)
+        return None
+
+    def set_grad(hooked: property) -> property:
+        def fset(self, gradient):
+            if not self.is_leaf:
+                self._grad_was_set = True
+            hooked.fset(self, gradient)
+
+        return property(hooked.fget, fset)
+
+    torch.Tensor.shape = short_cut(TorchTensor.shape, native.shape.__get__)
+    torch.Tensor.grad = set_grad(short_cut(torch.Tensor.grad, grad))
+    torch.nn.Parameter.grad = short_cut(torch.nn.Parameter.grad, grad)

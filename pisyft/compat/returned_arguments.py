@@ -1,0 +1,42 @@
+"""Remote commands that return one of their own arguments."""
+
+import functools
+from contextvars import ContextVar
+
+import torch
+
+from pisyft.compat.registry import Moment, repair
+
+_arguments: ContextVar[tuple] = ContextVar("arguments", default=())
+
+
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="PyTorch's optimisers call what returns its argument: `grad.conj()` (Adam in 2.6), `out=` (Adamax in 2.9)",
+    broke="the worker renames the argument to the result's id, and the pointer to it fails: 'Object not found'",
+)
+def returned_arguments() -> None:
+    from syft.generic.frameworks.hook import hook_args
+    from syft.workers.message_handler import BaseMessageHandler
+
+    execute = BaseMessageHandler.execute_computation_action
+    register = hook_args.register_tensor
+
+    @functools.wraps(execute)
+    def execute_computation_action(self, action):
+        token = _arguments.set((action.target, *action.args, *(action.kwargs or {}).values()))
+        try:
+            return execute(self, action)
+        finally:
+            _arguments.reset(token)
+
+    @functools.wraps(register)
+    def register_tensor(tensor, owner, response_ids=()):
+        plain = isinstance(tensor, torch.Tensor) and not hasattr(tensor, "child")
+        if plain and any(tensor is argument for argument in _arguments.get()):
+            # One tensor, two pointers: the result gets a name of its own for the same memory.
+            tensor = tensor.view(tensor.shape)
+        return register(tensor, owner=owner, response_ids=response_ids)
+
+    BaseMessageHandler.execute_computation_action = execute_computation_action
+    hook_args.register_tensor = register_tensor
