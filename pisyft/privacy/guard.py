@@ -192,9 +192,18 @@ class GuardedMessageHandler(BaseMessageHandler):
     def handle(self, message):
         if type(message) not in self.routing_table:
             raise GetNotPermittedError(f"{self.worker.id} does not take messages of type {type(message).__name__}")
-        if self.worker.sender() is not None and not isinstance(message, (ObjectMessage, ForceObjectDeleteMessage)):
+        if not isinstance(message, self._open_to(self.worker.sender())):
             raise GetNotPermittedError("a peer may deliver shares, and nothing else")
         return super().handle(message)
+
+    def _open_to(self, sender: Id | None) -> tuple[type, ...]:
+        """The types of messages that a sender may send; None is a coordinator."""
+        if sender is None:
+            return tuple(self.routing_table)
+        if sender == self.worker.id:
+            # PySyft asks whether a pointer's gradient is None when it writes the pointer down, also of its own worker.
+            return ObjectMessage, ForceObjectDeleteMessage, IsNoneMessage
+        return ObjectMessage, ForceObjectDeleteMessage
 
     def handle_object_msg(self, message: ObjectMessage) -> None:
         obj = message.object
