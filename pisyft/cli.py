@@ -66,7 +66,10 @@ def setup() -> None:
     if requirements.problem() is None:
         click.echo(f"PySyft {requirements.PYSYFT} is installed.")
         return
+    # One requirement in PySyft's metadata is misspelt ("<0.6.0!=0.5.7"), and pip 24.1 and later refuse the package for
+    # it; with --no-deps, the older resolver does not look at requirements.
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command.append("--use-deprecated=legacy-resolver")
     if subprocess.run([*command, *requirements.WITHOUT_DEPENDENCIES]).returncode:
         raise Problem(
             f"pip could not install {' and '.join(requirements.WITHOUT_DEPENDENCIES)}: its message is above. "

@@ -42,9 +42,7 @@ class Proxy:
         """Close all connections, as a Wi-Fi that drops out does."""
         with self._lock:
             for each in self._open:
-                with contextlib.suppress(OSError):  # closed by the other side already
-                    each.shutdown(socket.SHUT_RDWR)
-                each.close()
+                _close(each)
             self._open.clear()
 
     def cut_at_next_answer(self) -> None:
@@ -75,4 +73,11 @@ class Proxy:
                 sink.sendall(data)
         except OSError:
             pass  # one side is gone; so is the other, below
-        self.cut()
+        for each in (source, sink):
+            _close(each)
+
+
+def _close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed by the other side already
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
