@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,13 @@ def seen(cell) -> str:
 
 
 @pytest.fixture(scope="module")
-def federated_rnn():
+def temporary_folder(tmp_path_factory) -> Path:
+    """Where the notebook's lab puts its folder, so that its processes can be told from those of other tests."""
+    return tmp_path_factory.mktemp("of-the-notebook")
+
+
+@pytest.fixture(scope="module")
+def federated_rnn(temporary_folder):
     """The tutorial's notebook, executed."""
     notebook = nbformat.read(NOTEBOOKS / "01_federated_rnn.ipynb", as_version=4)
     client = NotebookClient(
@@ -32,7 +39,7 @@ def federated_rnn():
         kernel_name="python3",
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
-    client.execute()
+    client.execute(env={**os.environ, "TMPDIR": str(temporary_folder)})
     return notebook
 
 
@@ -91,11 +98,12 @@ def test_it_releases_the_model_to_both(federated_rnn):
     assert "{'alice': 1, 'bob': 1}" in seen(cell_with(federated_rnn, "good_enough("))
 
 
-def test_it_warns_of_nothing_and_leaves_no_worker(federated_rnn):
+def test_it_warns_of_nothing_and_leaves_neither_worker_nor_folder(federated_rnn, temporary_folder):
     for cell in federated_rnn.cells:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", output["text"]
-    assert processes_about("pisyft-lab-") == []
+    assert processes_about(temporary_folder) == []
+    assert list(temporary_folder.glob("pisyft-lab-*")) == []
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
