@@ -39,6 +39,8 @@ def _by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
         ids = [worker for worker, _ in addresses]
         twice = next(worker for worker in ids if ids.count(worker) > 1)
         raise Problem(f"the id {twice!r} is used twice: every worker has its own")
+    if "me" in by_id:
+        raise Problem("the id 'me' is PySyft's name for the coordinator: choose another")
     return by_id
 
 
@@ -157,8 +159,6 @@ def worker(
     _need_pysyft()
     peers_by_id = _by_id((*peers, (worker_id, None)))
     del peers_by_id[worker_id]
-    if worker_id == "me":
-        raise Problem("the id 'me' is PySyft's name for the coordinator: choose another")
 
     # The names first: a mistake there is told before PyTorch is loaded.
     from pisyft.learning.names import NamesError, read_folder

@@ -10,12 +10,17 @@ import pisyft  # noqa: F401
 import pytest
 import syft
 import torch
+from hypothesis import HealthCheck, settings
 
 from pisyft.lab import Lab
 from pisyft.transport import WebsocketClientWorker
 
 # Tests share the machine with worker processes, which use a thread each.
 torch.set_num_threads(1)
+
+# Machines are slow and shared: no example has to be quick.
+settings.register_profile("pisyft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pisyft")
 
 # Before any test makes a tensor: PyTorch is hooked once in a process, and stays so.
 _HOOK = syft.TorchHook(torch)

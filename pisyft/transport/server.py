@@ -135,10 +135,14 @@ class WebsocketServerWorker(VirtualWorker):
             logger=logger,
         )
         try:
-            if not self._stopping:
-                self._server.serve_forever()
+            if self._stopping:
+                self._server.socket.close()  # has serve_forever() return at once; shutdown() waits for it to return
+            self._server.serve_forever()
         except KeyboardInterrupt:
             logger.info("interrupted")
+        except (OSError, ValueError):  # from websockets before 17, when the socket is closed already
+            if not self._stopping:
+                raise
         finally:
             self._server.shutdown()
             for peer in self._peers:

@@ -1,0 +1,50 @@
+"""The same model trained on all names in one place."""
+
+import json
+
+import pytest
+import torch
+
+from pisyft.learning.central import train_centrally
+from pisyft.learning.encoding import encode
+from pisyft.learning.evaluation import Counts, count_guesses
+from pisyft.learning.names import deal, hold_out, read_folder, total, write_folder
+from tests.helpers import run_python
+
+SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
+
+
+@pytest.fixture
+def folders(names_folder, tmp_path):
+    """The folders of two workers, among whom the names of `names_folder` are dealt."""
+    folders = [tmp_path / "alice", tmp_path / "bob"]
+    for hand, folder in zip(deal(read_folder(names_folder), 2), folders, strict=True):
+        write_folder(hand, folder)
+    return folders
+
+
+def test_it_is_tested_on_the_names_that_the_workers_hold_out(folders):
+    model, counts = train_centrally(folders, **SETTINGS)
+
+    for_test = [hold_out(read_folder(folder), seed=SETTINGS["seed"])[1] for folder in folders]
+    expected = sum(total(part) for part in for_test)
+    assert counts.names == expected == 24
+    together = {language: for_test[0][language] + for_test[1][language] for language in for_test[0]}
+    assert counts.confusion == count_guesses(model, encode(together), 4).confusion
+
+
+def test_it_is_repeatable(folders):
+    first, second = (train_centrally(folders, **SETTINGS)[0] for _ in range(2))
+
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+
+
+def test_as_a_program_it_prints_its_counts(folders):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+
+    done = run_python("-m", "pisyft.learning.central", *options, *folders)
+
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    _, counts = train_centrally(folders, **SETTINGS)
+    assert Counts(tuple(map(tuple, printed["confusion"])), printed["loss_sum"]) == counts

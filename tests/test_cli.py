@@ -1,0 +1,525 @@
+"""The `pisyft` command, as people type it: what they are told, and what is left when something is wrong."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pisyft import __version__, cli
+from pisyft.lab import Lab
+from pisyft.learning.names import read_folder, total
+from tests.conftest import REPOSITORY
+from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, run_pisyft, run_python, wait_until
+
+WORKER_SCRIPT = REPOSITORY / "workers" / "run_websocket_server.py"
+
+# A module that Python imports when it starts: with it, the metadata of a distribution are not found, or tell another
+# version, as where it is not installed, or another one is.
+HIDE = """
+import importlib.metadata as metadata
+
+found = metadata.version
+
+def version(name):
+    if name != {name!r}:
+        return found(name)
+    if {instead!r} is None:
+        raise metadata.PackageNotFoundError(name)
+    return {instead!r}
+
+metadata.version = version
+"""
+
+
+def assert_problem(done: subprocess.CompletedProcess[str], *facts: object) -> None:
+    """Exit status 2, and one line on stderr that says what is wrong."""
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    for fact in facts:
+        assert str(fact) in line
+
+
+def assert_usage(done: subprocess.CompletedProcess[str], *facts: object) -> None:
+    """Exit status 2, how the command is used, and one line that says what is wrong."""
+    assert done.returncode == 2
+    usage, *_, line = done.stderr.splitlines()
+    assert usage.startswith("Usage: ") and line.startswith("Error: ")
+    for fact in facts:
+        assert str(fact) in line
+
+
+@pytest.fixture
+def own_names(names_folder, tmp_path) -> Path:
+    """A copy of `names_folder` to damage."""
+    return Path(shutil.copytree(names_folder, tmp_path / "own" / "names"))
+
+
+def run_environment() -> dict[str, str]:
+    """The environment of a process that finds this project, wherever its script lies."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def without(tmp_path):
+    """The environment of a process in which a distribution is not installed, or in another version."""
+
+    def environment(name: str, instead: str | None = None) -> dict[str, str]:
+        (tmp_path / "sitecustomize.py").write_text(HIDE.format(name=name, instead=instead))
+        return {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+
+    return environment
+
+
+# Names that cannot be used: how to make them so, and what is told of them.
+
+
+def empty_folder(names: Path) -> str:
+    for file in names.iterdir():
+        file.unlink()
+    return f"the folder {names} holds no names"
+
+
+def missing_folder(names: Path) -> str:
+    shutil.rmtree(names)
+    return f"there is no folder {names}"
+
+
+def not_utf_8(names: Path) -> str:
+    (names / "Czech.txt").write_bytes("Dvořák\n".encode("iso-8859-2"))
+    return f"{names}/Czech.txt is not UTF-8"
+
+
+def no_names(names: Path) -> str:
+    (names / "Czech.txt").write_text("\n\n")
+    return f"{names}/Czech.txt holds no names"
+
+
+def no_known_letter(names: Path) -> str:
+    (names / "Japanese.txt").write_text("Abe\n高橋\n", encoding="utf-8")
+    return f"{names}/Japanese.txt, line 2: no letter of '高橋' is known"
+
+
+UNUSABLE = pytest.mark.parametrize("damage", [empty_folder, missing_folder, not_utf_8, no_names, no_known_letter])
+
+
+@UNUSABLE
+def test_a_worker_tells_of_unusable_names(own_names, damage):
+    told = damage(own_names)
+
+    assert_problem(run_pisyft("worker", "--id", "alice", "--port", 0, "--data", own_names), told)
+
+    assert not (own_names.parent / "models").exists()
+
+
+@UNUSABLE
+def test_dealing_tells_of_unusable_names_and_deals_nothing(own_names, tmp_path, damage):
+    told = damage(own_names)
+
+    assert_problem(run_pisyft("data", "split", own_names, "--into", tmp_path / "dealt", "--worker", "alice"), told)
+
+    assert not (tmp_path / "dealt").exists()
+
+
+def test_training_in_a_lab_tells_of_unusable_names_and_leaves_nothing(own_names, tmp_path):
+    told = not_utf_8(own_names)
+
+    assert_problem(run_pisyft("train", "--lab", "--names", own_names, "--out", tmp_path / "out"), told)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_tells_that_it_has_too_few_names_to_hold_any_out(tmp_path, capsys):
+    (tmp_path / "Czech.txt").write_text("Novák\n", encoding="utf-8")
+
+    with pytest.raises(SystemExit) as done:
+        cli.main(["worker", "--id", "alice", "--port", "0", "--data", str(tmp_path)])
+
+    assert done.value.code == 2
+    assert "Error: worker alice has one name of each language, so that none can be held" in capsys.readouterr().err
+
+
+# Dealing names out
+
+
+def test_every_name_is_dealt_to_one_worker_as_it_is_spelled(tmp_path):
+    (tmp_path / "names").mkdir()
+    spelled = ["Dvořák", "Čapek", "O'Brien-Šmíd", "z Růže"]
+    (tmp_path / "names" / "Czech.txt").write_text("\n".join(spelled), encoding="utf-8")
+
+    done = run_pisyft(
+        *("data", "split", tmp_path / "names", "--into", tmp_path / "dealt", "--worker", "alice", "--worker", "bob")
+    )
+
+    assert done.returncode == 0, done.stderr
+    dealt = [(tmp_path / "dealt" / worker / "names" / "Czech.txt").read_text("utf-8") for worker in ("alice", "bob")]
+    assert sorted("".join(dealt).splitlines()) == sorted(spelled)
+    assert all(len(text.splitlines()) == 2 for text in dealt)
+    assert f"{tmp_path}/dealt/alice/names: 2 names of 1 languages\n" in done.stdout
+
+
+def test_the_same_seed_deals_the_same_names(names_folder, tmp_path):
+    hands = []
+    for into, seed in (("first", 1), ("again", 1), ("other", 2)):
+        done = run_pisyft(
+            *("data", "split", names_folder, "--into", tmp_path / into, "--seed", seed),
+            *("--worker", "alice", "--worker", "bob"),
+        )
+        assert done.returncode == 0, done.stderr
+        hands.append(read_folder(tmp_path / into / "alice" / "names"))
+
+    first, again, other = hands
+    assert first == again != other
+    assert total(first) == 60
+
+
+def test_names_that_were_dealt_are_not_dealt_over(names_folder, tmp_path):
+    alice = tmp_path / "alice" / "names"
+    alice.mkdir(parents=True)
+    (alice / "Klingon.txt").write_text("Worf\n")
+
+    done = run_pisyft("data", "split", names_folder, "--into", tmp_path, "--worker", "bob", "--worker", "alice")
+
+    assert_problem(done, f"{alice} holds names already")
+    assert [file.name for file in alice.iterdir()] == ["Klingon.txt"]
+    assert not (tmp_path / "bob").exists()
+
+
+@pytest.mark.parametrize("worker", ["../alice", "a/b", "..", ""])
+def test_an_id_that_is_no_folders_name_writes_nowhere(names_folder, tmp_path, worker):
+    done = run_pisyft("data", "split", names_folder, "--into", tmp_path / "dealt", "--worker", worker)
+
+    assert_problem(done, f"{worker!r} cannot be a worker's id")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dealing_to_nobody_or_to_one_worker_twice_is_refused(names_folder, tmp_path):
+    assert_problem(run_pisyft("data", "split", names_folder, "--into", tmp_path), "name the workers")
+    assert_problem(
+        run_pisyft("data", "split", names_folder, "--into", tmp_path, "--worker", "alice", "--worker", "alice"),
+        "two workers have the same id: alice, alice",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_language_with_too_few_names_for_all_workers_is_told(own_names, tmp_path):
+    (own_names / "Czech.txt").write_text("Novák\n", encoding="utf-8")
+
+    done = run_pisyft(
+        *("data", "split", own_names, "--into", tmp_path / "dealt", "--worker", "alice", "--worker", "bob")
+    )
+
+    assert_problem(done, "Czech has 1 names, too few for 2 workers")
+    assert not (tmp_path / "dealt").exists()
+
+
+# Workers
+
+
+def test_a_port_in_use_is_told(names_folder, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        done = run_pisyft(
+            *("worker", "--id", "alice", "--port", port, "--data", names_folder, "--models", tmp_path / "models")
+        )
+
+    assert_problem(done, f"port {port} on 127.0.0.1 is in use", "--port")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_worker_and_its_peer_have_different_ids(names_folder):
+    done = run_pisyft("worker", "--id", "alice", "--data", names_folder, "--peer", "alice=127.0.0.1:8777")
+
+    assert_problem(done, "the id 'alice' is used twice")
+
+
+@pytest.mark.parametrize("options", [["--id", "me"], ["--id", "alice", "--peer", "me=127.0.0.1:8777"]])
+def test_no_worker_has_the_coordinators_id(names_folder, options):
+    assert_problem(run_pisyft("worker", "--data", names_folder, *options), "the id 'me' is PySyft's name")
+
+
+@pytest.mark.parametrize("peer", ["bob", "bob=", "=127.0.0.1:1", "bob=127.0.0.1", "bob=127.0.0.1:x", "bob=h:70000"])
+def test_an_address_that_is_none_is_told_with_an_example(names_folder, peer):
+    done = run_pisyft("worker", "--id", "alice", "--data", names_folder, "--peer", peer)
+
+    assert_usage(done, repr(peer), "as in bob=192.168.1.22:8777")
+
+
+def test_addresses_may_be_names_ipv4_and_ipv6():
+    convert = cli.Address().convert
+
+    assert convert("bob=bobs-pi.local:8777", None, None) == ("bob", ("bobs-pi.local", 8777))
+    assert convert("bob=192.168.1.22:8777", None, None) == ("bob", ("192.168.1.22", 8777))
+    assert convert("bob=[fe80::1]:8777", None, None) == ("bob", ("fe80::1", 8777))
+
+
+def test_the_workers_script_serves_on_the_port_it_tells_and_stops_cleanly_on_sigterm(names_folder, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, WORKER_SCRIPT, "--id", "alice", "--host", "127.0.0.1", "--port", "0", "--verbose"]
+        + ["--data", names_folder, "--models", tmp_path / "models"],
+        env=run_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            ready = process.stdout.readline()
+            told = re.fullmatch(r"alice is ready on 127\.0\.0\.1:(\d+): 120 names of 4 languages\n", ready)
+            assert told, ready
+            # Once the handshake is answered it serves, and SIGTERM is the server's.
+            with socket.create_connection(("127.0.0.1", int(told[1])), timeout=PATIENCE_SECONDS) as caller:
+                caller.sendall(b"GET / HTTP/1.1\r\nHost: alice\r\n\r\n")
+                assert caller.recv(100).startswith(b"HTTP/1.1 ")
+            process.send_signal(signal.SIGTERM)
+            rest, log = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+
+    assert process.returncode == 0
+    assert rest == ""
+    assert "DEBUG pisyft.transport.server" in log  # as --verbose asks for
+
+
+def test_the_workers_script_has_pysyfts_options():
+    done = run_python(WORKER_SCRIPT, "--help", PYTHONPATH=run_environment()["PYTHONPATH"])
+
+    assert done.returncode == 0, done.stderr
+    for option in ("--id", "--port", "--host", "--verbose", "--data", "--peer"):
+        assert option in done.stdout
+
+
+# Training
+
+
+def test_training_needs_two_workers_or_a_lab():
+    told = "name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab"
+
+    assert_problem(run_pisyft("train"), told)
+    assert_problem(run_pisyft("train", "--worker", "alice=127.0.0.1:1"), told)
+
+
+def test_a_lab_and_workers_elsewhere_exclude_each_other():
+    assert_problem(run_pisyft("train", "--lab", "--worker", "alice=127.0.0.1:1"), "leave out --worker, or --lab")
+
+
+def test_two_workers_with_one_id_are_refused():
+    done = run_pisyft("train", "--worker", "alice=127.0.0.1:1", "--worker", "alice=127.0.0.1:2")
+
+    assert_problem(done, "the id 'alice' is used twice")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--rounds", "0"), ("--batch-size", "0"), ("--learning-rate", "0"), ("--good-enough", "1.5")]
+)
+def test_settings_out_of_range_are_refused(option, value):
+    assert_usage(run_pisyft("train", "--lab", option, value), option, value)
+
+
+def test_a_file_in_place_of_the_output_folder_is_told(tmp_path):
+    (tmp_path / "out").write_text("mine")
+
+    assert_usage(run_pisyft("train", "--lab", "--out", tmp_path / "out"), tmp_path / "out")
+
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_worker_that_is_not_there_is_told_with_its_address(lab, tmp_path):
+    host, port = lab.addresses["alice"]
+    nobody = free_port()
+
+    done = run_pisyft(
+        *("train", "--worker", f"alice={host}:{port}", "--worker", f"bob=127.0.0.1:{nobody}"),
+        *("--out", tmp_path / "out"),
+    )
+
+    assert_problem(done, f"worker bob at 127.0.0.1:{nobody}: nothing listens there", "pisyft worker --id bob")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_workers_with_different_languages_are_told_and_nothing_is_written(lab, own_names, tmp_path):
+    (own_names / "Czech.txt").rename(own_names / "Slovak.txt")
+    with Lab(own_names, ["carol"]) as other:
+        addresses = {"alice": lab.addresses["alice"], "carol": other.addresses["carol"]}
+
+        done = run_pisyft(
+            "train",
+            *(word for id_, (host, port) in addresses.items() for word in ("--worker", f"{id_}={host}:{port}")),
+            *("--out", tmp_path / "out"),
+        )
+
+    assert_problem(done, "alice and carol have different languages", "Czech, Slovak")
+    assert not (tmp_path / "out").exists()
+
+
+# Setting up
+
+
+def test_help_is_there():
+    done = run_pisyft("--help")
+
+    assert done.returncode == 0
+    for command in ("setup", "data", "worker", "train"):
+        assert f"\n  {command}" in done.stdout
+
+
+def test_every_example_in_the_help_is_a_command_with_these_options():
+    """Each is parsed, and not run."""
+    groups = [cli.main, *cli.main.commands.values(), *cli.data.commands.values()]
+    examples = [
+        line.split("  ")[0].split()[1:]
+        for command in groups
+        for line in map(str.strip, (command.help or "").splitlines())
+        if line.startswith("pisyft ")
+    ]
+
+    assert len(examples) >= 7
+    for name, *words in examples:
+        command = cli.main.commands[name]
+        if name == "data":
+            command, words = cli.data.commands[words[0]], words[1:]
+        command.make_context(name, words)
+
+
+def test_the_version_is_told():
+    done = run_pisyft("--version")
+
+    assert done.stdout == f"pisyft, version {__version__}\n"
+
+
+def test_setting_up_again_does_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(cli.subprocess, "run", lambda *_: pytest.fail("pip was run"))
+
+    cli.main(["setup"], standalone_mode=False)
+
+    assert capsys.readouterr().out == "PySyft 0.2.9 is installed.\n"
+
+
+def test_the_command_that_sets_up_succeeds_where_pysyft_is():
+    done = run_pisyft("setup")
+
+    assert (done.returncode, done.stdout) == (0, "PySyft 0.2.9 is installed.\n")
+
+
+def test_setting_up_installs_the_two_packages_without_their_dependencies(monkeypatch, capsys):
+    installed = []
+    monkeypatch.setattr(cli.requirements, "problem", lambda: None if installed else "not here")
+
+    def run(command):
+        installed.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+
+    cli.main(["setup"], standalone_mode=False)
+
+    (command,) = installed
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    assert "--no-deps" in command
+    assert command[-2:] == ["syft==0.2.9", "syft-proto==0.5.3"]
+    assert capsys.readouterr().out == "PySyft 0.2.9 is installed.\n"
+
+
+def test_setting_up_tells_that_pip_failed(monkeypatch, capsys):
+    monkeypatch.setattr(cli.requirements, "problem", lambda: "not here")
+    monkeypatch.setattr(cli.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1))
+
+    with pytest.raises(SystemExit) as done:
+        cli.main(["setup"])
+
+    assert done.value.code == 2
+    assert "pip could not install syft==0.2.9 and syft-proto==0.5.3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "told"),
+    [
+        ("syft", None, "PiSyft needs PySyft 0.2.9 (package `syft`), which is not installed"),
+        ("syft", "0.8.6", "PiSyft repairs PySyft 0.2.9, but `syft` 0.8.6 is installed"),
+        ("syft-proto", None, "PySyft 0.2.9 needs `syft-proto`, which is not installed"),
+    ],
+)
+def test_without_pysyft_importing_pisyft_says_what_to_type(without, name, instead, told):
+    done = run_python("-c", "import pisyft", **without(name, instead))
+
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("pisyft.compat.requirements.PySyftMissing: ")
+    assert told in last and "Run `pisyft setup`" in last
+
+
+def test_without_pysyft_the_command_helps_and_deals_names(without, names_folder, tmp_path):
+    environment = without("syft")
+
+    assert run_pisyft("--help", **environment).returncode == 0
+    assert run_python("-W", "ignore", "-m", "pisyft", "--help", **environment).returncode == 0
+    dealt = run_pisyft("data", "split", names_folder, "--into", tmp_path / "x", "--worker", "alice", **environment)
+    assert dealt.returncode == 0, dealt.stderr
+
+
+def test_without_pysyft_what_needs_it_says_what_to_type(without, names_folder):
+    environment = without("syft")
+
+    assert_problem(run_pisyft("train", "--lab", **environment), "Run `pisyft setup`")
+    assert_problem(run_pisyft("worker", "--id", "a", "--data", names_folder, **environment), "Run `pisyft setup`")
+    assert_problem(run_python(WORKER_SCRIPT, "--id", "a", "--data", names_folder, **environment), "Run `pisyft setup`")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "split", "--help"]])
+def test_help_waits_for_neither_pysyft_nor_pytorch(arguments):
+    script = (
+        "import sys\n"
+        "from pisyft.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "assert not {'torch', 'syft', 'numpy'} & set(sys.modules), 'imported'\n"
+    )
+
+    done = run_python("-c", script)
+
+    assert done.returncode == 0, done.stderr
+
+
+# Interrupting
+
+
+def test_training_in_a_lab_that_is_interrupted_leaves_no_process(names_folder, tmp_path):
+    out = tmp_path / "out"
+    logs = [out / "lab" / worker / "worker.log" for worker in ("alice", "bob")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pisyft", "train", "--lab", "--names", names_folder, "--rounds", "1000", "--out", out],
+        env=run_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            wait_until(lambda: all(log.exists() and "is ready" in log.read_text() for log in logs), "workers are ready")
+            assert len(processes_about(out)) == 3
+
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+            assert processes_about(out) == []
+        finally:
+            process.kill()
+            kill_processes_about(out)
+
+    assert process.returncode == 1
+    assert output.rstrip().endswith("Aborted!")
+    assert "Traceback" not in output
+    assert not (out / "summary.json").exists()

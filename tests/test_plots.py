@@ -1,0 +1,95 @@
+"""Pictures: what is drawn, and that they are pictures."""
+
+import struct
+import zlib
+
+import pytest
+
+from pisyft.plots import confusion_matrix, loss_curve, png
+
+
+def legend(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def chunks(picture: bytes) -> dict[bytes, bytes]:
+    """The chunks of a PNG, by type (PNG specification, section 5). Fails where a checksum is wrong."""
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    found, position = {}, 8
+    while position < len(picture):
+        (length,) = struct.unpack(">I", picture[position : position + 4])
+        kind, content = picture[position + 4 : position + 8], picture[position + 8 : position + 8 + length]
+        (checksum,) = struct.unpack(">I", picture[position + 8 + length : position + 12 + length])
+        assert zlib.crc32(kind + content) == checksum
+        found[kind] = found.get(kind, b"") + content
+        position += 12 + length
+    return found
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [loss_curve({"alice": [3.0, 2.0], "bob": [3.1, 1.9]}, 1.5), confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"])],
+    ids=["loss", "confusion"],
+)
+def test_a_figure_becomes_a_complete_png(figure):
+    found = chunks(png(figure))
+
+    width, height = struct.unpack(">II", found[b"IHDR"][:8])
+    assert width > 600 and height > 400
+    assert len(set(zlib.decompress(found[b"IDAT"]))) > 10  # more than an empty page
+    assert b"IEND" in found
+
+
+def test_the_loss_of_every_worker_is_drawn_from_before_the_first_round():
+    (axes,) = loss_curve({"alice": [3.0, 2.0, 1.0], "bob": [3.1, 2.1, 1.1]}).axes
+
+    assert legend(axes) == ["alice", "bob"]
+    alice, bob = axes.get_lines()
+    assert list(alice.get_xdata()) == [0, 1, 2]
+    assert list(alice.get_ydata()) == [3.0, 2.0, 1.0]
+    assert list(bob.get_ydata()) == [3.1, 2.1, 1.1]
+
+
+def test_axes_and_title_say_what_is_drawn():
+    (axes,) = loss_curve({"alice": [3.0, 2.0]}).axes
+
+    assert axes.get_xlabel() == "round"
+    assert axes.get_ylabel() == "negative log-likelihood"
+    assert "held out" in axes.get_title(loc="left")
+
+
+def test_rounds_are_whole_numbers():
+    figure = loss_curve({"alice": [3.0, 2.0]})
+    figure.canvas.draw()
+
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
+
+
+def test_the_model_trained_in_one_place_is_a_line_across():
+    (axes,) = loss_curve({"alice": [3.0, 2.0]}, central=1.5).axes
+
+    assert legend(axes) == ["alice", "all names in one place"]
+    assert list(axes.get_lines()[-1].get_ydata()) == [1.5, 1.5]
+
+
+def test_ten_workers_have_ten_lines_that_differ():
+    (axes,) = loss_curve({f"pi-{number}": [3.0, 2.0 - number / 10] for number in range(10)}).axes
+
+    assert legend(axes) == [f"pi-{number}" for number in range(10)]
+    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.get_lines()}) == 10
+
+
+def test_the_confusion_matrix_shows_parts_of_each_language():
+    axes, _ = confusion_matrix([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["Czech", "Irish", "Korean"]).axes
+
+    assert axes.images[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
+    assert [text.get_text() for text in axes.texts] == ["75%", "100%", "0%"]
+
+
+def test_the_confusion_matrix_has_languages_on_both_axes_and_says_which_is_which():
+    axes, bar = confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"]).axes
+
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Czech", "Irish"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Czech", "Irish"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("guessed", "language of the name")
+    assert bar.get_ylabel() == "part of the language's names"
