@@ -21,7 +21,7 @@ from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_abou
 COORDINATOR = """
 import json, sys
 from pisyft.lab import Lab
-lab = Lab(sys.argv[1], ["alice", "bob"])
+lab = Lab(sys.argv[1], ["alice"])
 if sys.argv[2] == "starting":
     lab._wait_until_ready = lambda worker: None
 lab.start()
@@ -136,8 +136,10 @@ def test_a_lab_in_a_folder_replaces_names_and_keeps_released_models_and_stops_af
 
 
 @pytest.mark.parametrize("moment", ["running", "starting"])
-def test_workers_end_and_take_their_folder_with_them_when_their_parent_is_killed(names_folder, temporary, moment):
-    """Also when the parent dies while they are importing PyTorch, before they look at their stdin."""
+def test_a_worker_ends_and_takes_the_temporary_folder_with_it_when_its_parent_is_killed(
+    names_folder, temporary, moment
+):
+    """Also when the parent dies while the worker is importing PyTorch, before it looks at its stdin."""
     parent = subprocess.Popen(
         [sys.executable, "-c", COORDINATOR, str(names_folder), moment],
         stdin=subprocess.PIPE,
@@ -146,12 +148,12 @@ def test_workers_end_and_take_their_folder_with_them_when_their_parent_is_killed
     )
     with parent:
         folder = Path(json.loads(parent.stdout.readline()))
-        assert folder.parent == temporary and len(processes_about(folder)) == 2
+        assert folder.parent == temporary and len(processes_about(folder)) == 1
 
         parent.send_signal(signal.SIGKILL)
         parent.wait(PATIENCE_SECONDS)
 
-    wait_until(lambda: not processes_about(folder), "the workers have ended")
+    wait_until(lambda: not processes_about(folder), "the worker has ended")
     assert list(temporary.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,25 +37,35 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=120)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a run left: its folder, its summary, what it printed, and the files that its process opened."""
+
+    out: Path
+    summary: dict
+    printed: str
+    opened: list[str]
+
+
 @pytest.fixture(scope="module")
-def in_a_lab(names_folder, tmp_path_factory) -> tuple[Path, dict, str]:
-    """Two rounds in a lab with a bar that every model reaches: the output folder, the summary, what was printed."""
+def in_a_lab(names_folder, tmp_path_factory) -> Run:
+    """`pisyft train --lab` with two rounds, and a bar that every model reaches."""
     out = tmp_path_factory.mktemp("run") / "out"
-    printed = io.StringIO()
-    settings = run.Settings(rounds=2, good_enough=0.0)
-    summary = run.train_in_a_lab(names_folder, settings, out, Console(file=printed, width=120))
-    return out, summary, printed.getvalue()
+    done = run_python(
+        *("-c", AUDITED, "train", "--lab", "--names", names_folder, "--out", out),
+        *("--rounds", 2, "--good-enough", 0),
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return Run(out, summary, done.stdout, json.loads(done.stderr.splitlines()[-1]))
 
 
-def test_the_summary_has_what_the_contract_lists_and_is_what_is_written(in_a_lab):
-    out, summary, _ = in_a_lab
-
-    assert set(summary) >= KEYS
-    assert json.loads((out / "summary.json").read_text(encoding="utf-8")) == summary
+def test_the_summary_has_what_the_contract_lists(in_a_lab):
+    assert set(in_a_lab.summary) >= KEYS
 
 
 def test_the_summary_tells_who_took_part_and_with_what(in_a_lab, names_folder):
-    out, summary, _ = in_a_lab
+    out, summary = in_a_lab.out, in_a_lab.summary
 
     assert summary["workers"] == ["alice", "bob"]
     assert (summary["participants"], summary["rounds"], summary["aggregation"]) == (2, 2, "additive")
@@ -66,7 +77,7 @@ def test_the_summary_tells_who_took_part_and_with_what(in_a_lab, names_folder):
 
 
 def test_the_accuracies_are_consistent(in_a_lab):
-    _, summary, _ = in_a_lab
+    summary = in_a_lab.summary
 
     # Both workers hold out twelve names, so that the accuracy over all is the mean of theirs.
     assert summary["accuracy_final"] == pytest.approx(sum(summary["accuracy_by_worker"].values()) / 2)
@@ -79,7 +90,7 @@ def test_the_accuracies_are_consistent(in_a_lab):
 
 
 def test_secret_sharing_was_exact_and_messages_were_sent(in_a_lab):
-    _, summary, _ = in_a_lab
+    summary = in_a_lab.summary
 
     assert 0 < summary["aggregation_max_error"] < 1e-4
     assert summary["train_seconds"] > 0 and summary["aggregate_seconds"] > 0
@@ -89,14 +100,12 @@ def test_secret_sharing_was_exact_and_messages_were_sent(in_a_lab):
 
 
 def test_the_pictures_are_there(in_a_lab):
-    out, _, _ = in_a_lab
-
     for name in ("loss.png", "confusion.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert (in_a_lab.out / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def test_a_model_that_is_good_enough_is_on_every_worker(in_a_lab):
-    out, summary, printed = in_a_lab
+    out, summary, printed = in_a_lab.out, in_a_lab.summary, in_a_lab.printed
 
     assert summary["released_version"] == 1
     assert "Released to every worker as version 1." in printed
@@ -109,16 +118,14 @@ def test_a_model_that_is_good_enough_is_on_every_worker(in_a_lab):
 
 
 def test_what_is_printed_has_the_table_the_comparison_and_predictions(in_a_lab):
-    _, summary, printed = in_a_lab
+    summary, printed = in_a_lab.summary, in_a_lab.printed
 
     for text in ("alice", "bob", "together", "(in one place)", f"{summary['accuracy_final']:.1%}", "> Yamaguchi"):
         assert text in printed
 
 
 def test_no_process_is_left(in_a_lab):
-    out, _, _ = in_a_lab
-
-    assert processes_about(out) == []
+    assert processes_about(in_a_lab.out) == []
 
 
 def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
@@ -127,6 +134,7 @@ def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
     summary = run.train(lab.addresses, run.Settings(rounds=1, good_enough=1.0), tmp_path, console)
 
     assert summary["released_version"] is None
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == summary
     assert "Not released: below 100% on a worker." in console.file.getvalue()
     for worker in workers:
         assert worker.command("describe")["released"] == released[worker.id]
@@ -159,15 +167,10 @@ def test_a_run_that_cannot_reach_its_second_worker_closes_its_first_connection(l
     assert not (tmp_path / "out").exists()
 
 
-def test_the_coordinator_of_a_lab_opens_no_names_file(names_folder, tmp_path):
-    done = run_python(
-        *("-c", AUDITED, "train", "--lab", "--names", names_folder, "--out", tmp_path / "out"),
-        *("--rounds", 1, "--good-enough", 1),
-    )
+def test_the_coordinator_of_a_lab_opens_no_names_file(in_a_lab, names_folder):
+    """They are dealt by a process of their own, and read by the workers."""
+    folders = [names_folder, *in_a_lab.out.glob("lab/*/names")]
 
-    assert done.returncode == 0, done.stderr
-    opened = json.loads(done.stderr.splitlines()[-1])
-    assert str(tmp_path / "out" / "summary.json") in opened
-    names = [f"{folder}/" for folder in (names_folder, *(tmp_path.glob("out/lab/*/names")))]
-    assert len(names) == 3
-    assert [file for file in opened if file.startswith(tuple(names))] == []
+    assert len(folders) == 3
+    assert str(in_a_lab.out / "summary.json") in in_a_lab.opened
+    assert [file for file in in_a_lab.opened if file.startswith(tuple(f"{folder}/" for folder in folders))] == []

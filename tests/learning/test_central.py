@@ -1,15 +1,12 @@
 """The same model trained on all names in one place."""
 
-import json
-
 import pytest
 import torch
 
 from pisyft.learning.central import train_centrally
 from pisyft.learning.encoding import encode
-from pisyft.learning.evaluation import Counts, count_guesses
+from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.names import deal, hold_out, read_folder, total, write_folder
-from tests.helpers import run_python
 
 SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
 
@@ -37,14 +34,3 @@ def test_it_is_repeatable(folders):
     first, second = (train_centrally(folders, **SETTINGS)[0] for _ in range(2))
 
     assert all(map(torch.equal, first.parameters(), second.parameters()))
-
-
-def test_as_a_program_it_prints_its_counts(folders):
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
-
-    done = run_python("-m", "pisyft.learning.central", *options, *folders)
-
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    _, counts = train_centrally(folders, **SETTINGS)
-    assert Counts(tuple(map(tuple, printed["confusion"])), printed["loss_sum"]) == counts
