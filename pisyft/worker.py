@@ -43,7 +43,7 @@ class Participant:
         self._train, self._held_out = hold_out(names, seed=seed)
         if not total(self._held_out):
             raise NamesError(
-                f"worker {worker_id} has one name of each language, so that none can be held out for evaluation: add names"
+                f"{worker_id} has one name of each language, so that none can be held out for evaluation: add names"
             )
         self._parts = {TRAIN: encode(self._train, seed=seed), HELD_OUT: encode(self._held_out)}
         self._store = store
