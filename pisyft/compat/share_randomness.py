@@ -4,6 +4,9 @@ PySyft draws them from the generators of PyTorch and NumPy. Whoever sets or gues
 its first cell, can take a share apart from the secret, and a Mersenne Twister is known after 624 of its numbers.
 """
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="assignment, method-assign"
+
 from __future__ import annotations
 
 import functools
@@ -55,7 +58,9 @@ def _runs_on_workers(function, module: types.ModuleType):
     return allow_command(function)
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells additive shares; one of their values never occurs")
+@repair(
+    Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells additive shares; one of their values never occurs"
+)
 def additive_shares() -> None:
     from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
 
@@ -79,14 +84,20 @@ def beaver_triples() -> None:
     beaver.th = _TORCH
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells the masks of comparison by function secret sharing")
+@repair(
+    Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells the masks of comparison by function secret sharing"
+)
 def function_secret_sharing_keys() -> None:
     from syft.frameworks.torch.mpc import fss, primitives
 
     fss.np = primitives.np = _NUMPY
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells replicated shares, of which half the ring never occurs")
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream=_UPSTREAM,
+    broke="the seed tells replicated shares, of which half the ring never occurs",
+)
 def replicated_shares() -> None:
     from syft.frameworks.torch.mpc.falcon import falcon_helper
     from syft.frameworks.torch.tensors.interpreters import replicated_shared
@@ -116,7 +127,11 @@ def replicated_shares() -> None:
     falcon_helper.torch = _TORCH
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells SecureNN's masks; one mask hides all elements of a tensor")
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream=_UPSTREAM,
+    broke="the seed tells SecureNN's masks; one mask hides all elements of a tensor",
+)
 def securenn_masks() -> None:
     import syft
     from syft.frameworks.torch.mpc import securenn
@@ -152,7 +167,9 @@ def securenn_masks() -> None:
     securenn.torch = _Instead(torch, randint=_randint, randperm=permutation, tensor=tensor)
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="shares of zero come from seeds of 33 bits, which can be tried out")
+@repair(
+    Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="shares of zero come from seeds of 33 bits, which can be tried out"
+)
 def shares_of_zero() -> None:
     import syft
     from syft.frameworks.torch.mpc import przs
