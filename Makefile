@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test conformance lint clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -25,6 +25,9 @@ demo: .venv/ready  ## two workers on this machine, federated training, secret sh
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest
+
+conformance: .venv/ready  ## the tests of PySyft's own wheel, with the repairs: artifacts/conformance/
+	$(BIN)/python tests/conformance/run.py
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .

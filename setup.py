@@ -30,6 +30,16 @@ DEV = [
     "nbclient>=0.10",
     "ruff>=0.15,<0.18",
     "mypy>=1.18",
+    # what PySyft's own tests import
+    "openmined.threepio==0.2.0",
+    "phe>=1.5",
+    "psutil>=5.9",
+    "pyopenssl>=24",
+    "requests>=2.31",
+    "requests-toolbelt>=1",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "websocket-client>=1.6",
 ]
 
 setup(

@@ -4,6 +4,9 @@ PySyft 0.2.9 writes `/` for it. `/` of two integer tensors became true division,
 turned shares into floats, and products of shared tensors silently became zero.
 """
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="attr-defined"
+
 import torch
 
 from pisyft.compat.registry import Moment, repair

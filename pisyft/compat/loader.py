@@ -25,6 +25,7 @@ class PySyftFinder(MetaPathFinder):
         if fullname != "syft":
             return None
         requirements.check()
+        requirements.warn_of_untested_torch()
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _RepairingLoader(spec.loader, self)

@@ -1,5 +1,8 @@
 """Functions of torch.nn.functional that PySyft's tensors must see inside."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="attr-defined"
+
 import torch
 
 from pisyft.compat.registry import Moment, repair

@@ -1,5 +1,8 @@
 """NumPy's rules for mixing Python numbers with arrays, where function secret sharing relies on the old ones."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="misc, override"
+
 import numpy as np
 
 from pisyft.compat.registry import Moment, repair
@@ -30,4 +33,4 @@ def sign_of_unsigned_integers() -> None:
 )
 def numpy_bool() -> None:
     if "bool" not in dir(np):
-        np.bool = np.bool_  # type: ignore[misc, unused-ignore]
+        np.bool = np.bool_

@@ -1,5 +1,8 @@
 """PyTorch's optimisers, stepping parameters that are pointers, shared, or tracked by PySyft's own autograd."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="assignment, method-assign, union-attr"
+
 import functools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

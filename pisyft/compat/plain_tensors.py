@@ -1,5 +1,8 @@
 """Ordinary tensors at ordinary speed: PySyft's hooks leave them alone before they look for anything else."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="assignment, attr-defined, method-assign, union-attr"
+
 import functools
 from types import NoneType
 
@@ -101,25 +104,29 @@ def plain_properties() -> None:
 
     native = torch._C.TensorBase
 
-    def short_cut(hooked: property, getter) -> property:
-        def fget(self):
-            return hooked.fget(self) if hasattr(self, "child") else getter(self)
-
-        return property(fget, hooked.fset)
-
     def grad(self):
         if self.is_leaf or self.retains_grad or hasattr(self, "_grad_was_set"):
             return native.grad.__get__(self)
         return None
 
-    def set_grad(hooked: property) -> property:
-        def fset(self, gradient):
-            if not self.is_leaf:
-                self._grad_was_set = True
-            hooked.fset(self, gradient)
+    def set_grad(self, gradient) -> None:
+        if not self.is_leaf:
+            self._grad_was_set = True
+        native.grad.__set__(self, gradient)
 
-        return property(hooked.fget, fset)
+    torch.Tensor.shape = _short_cut(TorchTensor.shape, native.shape.__get__)
+    torch.Tensor.grad = _short_cut(torch.Tensor.grad, grad, set_grad)
+    torch.nn.Parameter.grad = _short_cut(torch.nn.Parameter.grad, grad, set_grad)
 
-    torch.Tensor.shape = short_cut(TorchTensor.shape, native.shape.__get__)
-    torch.Tensor.grad = set_grad(short_cut(torch.Tensor.grad, grad))
-    torch.nn.Parameter.grad = short_cut(torch.nn.Parameter.grad, grad)
+
+def _short_cut(hooked, getter, setter=None) -> property:
+    def fget(self):
+        return hooked.fget(self) if hasattr(self, "child") else getter(self)
+
+    def fset(self, value):
+        if setter is None or hasattr(self, "child") or not _are_plain((value,)):
+            hooked.fset(self, value)
+        else:
+            setter(self, value)
+
+    return property(fget, fset if hooked.fset is not None else None)

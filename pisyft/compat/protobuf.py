@@ -1,5 +1,8 @@
 """PySyft's generated protobuf code, from 2020, under today's protobuf."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="import-untyped, method-assign, attr-defined"
+
 import functools
 import os
 import sys
@@ -39,7 +42,7 @@ def map_entries() -> None:
         if kwargs.get("serialized_options") == map_entry_option:
             self._is_map_entry = True
 
-    descriptor.Descriptor.__init__ = __init__  # type: ignore[method-assign]
+    descriptor.Descriptor.__init__ = __init__
 
 
 @repair(
@@ -57,4 +60,4 @@ def extend_by_none() -> None:
         if elements is not None:
             original(self, elements)
 
-    containers.RepeatedScalarFieldContainer.extend = extend  # type: ignore[method-assign]
+    containers.RepeatedScalarFieldContainer.extend = extend

@@ -1,5 +1,8 @@
 """Warnings that PySyft's own code causes, and that its users can do nothing about."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="attr-defined"
+
 import functools
 
 from pisyft.compat.registry import Moment, repair
@@ -34,7 +37,7 @@ def websocket_annotations() -> None:
     import websockets
 
     # An attribute goes before the function by which the package imports its deprecated names on demand.
-    websockets.WebSocketCommonProtocol = object  # type: ignore[misc, assignment]
+    websockets.WebSocketCommonProtocol = object
 
 
 @repair(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from importlib import metadata
 
 # The one release with `TorchHook`, pointers and `fix_precision().share()` in their last form. The repairs are
 # written against its source; any other release would need others.
 PYSYFT = "0.2.9"
 SYFT_PROTO = "0.5.3"
+NEWEST_TESTED_TORCH = (2, 13)
 WITHOUT_DEPENDENCIES = (f"syft=={PYSYFT}", f"syft-proto=={SYFT_PROTO}")
 
 
@@ -39,3 +42,12 @@ def check() -> None:
     """Raise PySyftMissing if PySyft 0.2.9 cannot be imported here."""
     if text := problem():
         raise PySyftMissing(text)
+
+
+def warn_of_untested_torch() -> None:
+    """Say in one line that PyTorch is newer than any that PiSyft was tested with, where it is."""
+    version = _version("torch") or ""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers > NEWEST_TESTED_TORCH:
+        newest = ".".join(map(str, NEWEST_TESTED_TORCH))
+        warnings.warn(f"PiSyft was tested with PyTorch up to {newest}; this is {version}", stacklevel=2)

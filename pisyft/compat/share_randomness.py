@@ -4,6 +4,9 @@ PySyft draws them from the generators of PyTorch and NumPy. Whoever sets or gues
 its first cell, can take a share apart from the secret, and a Mersenne Twister is known after 624 of its numbers.
 """
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="assignment, method-assign"
+
 from __future__ import annotations
 
 import functools

@@ -51,7 +51,7 @@ def deserialize_tensor(worker, tensor_bytes: bytes) -> torch.Tensor:
 @repair(
     Moment.AFTER_IMPORT,
     upstream="PyTorch 1.9 made `torch.save` pickle a tensor's attributes; PyTorch 2.6 made `torch.load` refuse them",
-    broke="sending any tensor fails, since PySyft's attributes lead to workers and modules",
+    broke="sending a tensor pickles all that PySyft hangs on it, and whoever reads a pickle runs what is in it",
 )
 def tensor_serialization() -> None:
     import syft.serde.msgpack.torch_serde

@@ -1,5 +1,8 @@
 """TorchScript classes that moved inside torch.jit: their old names, and their codes on PySyft's wire."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="union-attr"
+
 import torch
 
 from pisyft.compat.registry import Moment, repair
@@ -30,9 +33,9 @@ def script_classes() -> None:
 @repair(
     Moment.AFTER_HOOK,
     upstream="PyTorch 1.7 compiles the properties of a module's class when it traces the module",
-    broke="`torch.jit.trace` fails on every module: PySyft's `Module.location` has a try block, which TorchScript lacks",
+    broke="scripting or tracing a module fails: PySyft's `Module.location` has a try block, which TorchScript lacks",
 )
 def module_properties() -> None:
     for module in (torch.nn.Module, torch.jit.ScriptModule):
         not_compiled = getattr(module, "__jit_unused_properties__", [])
-        module.__jit_unused_properties__ = [*not_compiled, "location", "owner"]  # type: ignore[attr-defined]
+        module.__jit_unused_properties__ = [*not_compiled, "location", "owner"]

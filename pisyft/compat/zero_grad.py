@@ -1,5 +1,8 @@
 """`zero_grad()` that zeroes the gradients of remote parameters."""
 
+# PySyft and PyTorch are patched here, which types cannot describe.
+# mypy: disable-error-code="attr-defined"
+
 import functools
 
 import torch
