@@ -1,15 +1,33 @@
 """Object ids that two coordinators never share, remembered in bounded space."""
 
+import os
 import random
-import secrets
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pisyft.compat.registry import Moment, repair
 
 # Ids fit protobuf's signed 64 bits; with 62 random ones the birthday bound of 2**31 objects is beyond any classroom.
 _ID_BITS = 62
 _REMEMBERED = 10_000
+
+
+class _SystemIds:
+    """Ids from the operating system, fetched many at a time: each operation on a pointer takes two."""
+
+    def __init__(self) -> None:
+        self._fetched: list[int] = []
+        # A forked child would go on with the parent's.
+        os.register_at_fork(after_in_child=self._fetched.clear)
+
+    def draw(self) -> int:
+        try:
+            drawn = self._fetched.pop()
+        except IndexError:
+            self._fetched.extend(array("Q", os.urandom(8 * 512)))
+            drawn = self._fetched.pop()
+        return (drawn >> (64 - _ID_BITS)) + 1
 
 
 class RecentIds:
@@ -42,15 +60,19 @@ def object_ids() -> None:
     import syft
     from syft.generic import id_provider
 
-    generator: random.Random = secrets.SystemRandom()
+    system = _SystemIds()
+    draw: Callable[[], int] = system.draw
 
     def create_random_id() -> int:
-        return generator.getrandbits(_ID_BITS) + 1
+        return draw()
 
     def seed(seed: int = 0) -> None:
         # Asked for by name (`TorchHook(torch, seed=...)`), so repeatable: by a generator of its own.
-        nonlocal generator
+        nonlocal draw
         generator = random.Random(seed)
+
+        def draw() -> int:
+            return generator.getrandbits(_ID_BITS) + 1
 
     original_init = id_provider.IdProvider.__init__
 

@@ -11,6 +11,7 @@ from syft.workers.base import BaseWorker
 
 from pisyft.transport.client import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, UnknownPeer
+from pisyft.transport.serialization import leave_small_messages_uncompressed, look_types_up_directly
 from pisyft.transport.server import WebsocketServerWorker
 
 __all__ = ["TransportError", "UnknownPeer", "WebsocketClientWorker", "WebsocketServerWorker"]
@@ -40,6 +41,8 @@ def _put_in_place() -> None:
 
     BaseWorker.garbage = garbage
     BaseWorker.send_msg = send_msg_or_deliver
+    leave_small_messages_uncompressed()
+    look_types_up_directly()
 
 
 _put_in_place()

@@ -34,7 +34,10 @@ many = settings(max_examples=30, deadline=None)
 def workers():
     hook = syft.hook if hasattr(torch, "torch_hooked") else syft.TorchHook(torch)
     known = hook.local_worker._known_workers
-    return [known.get(name) or syft.VirtualWorker(hook, id=name) for name in ("virtual-alice", "virtual-bob", "virtual-carol")]
+    return [
+        known.get(name) or syft.VirtualWorker(hook, id=name)
+        for name in ("virtual-alice", "virtual-bob", "virtual-carol")
+    ]
 
 
 def vectors(limit=20, min_size=0, max_size=5):

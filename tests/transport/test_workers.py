@@ -244,3 +244,10 @@ def test_a_sum_that_would_tell_its_terms_is_refused(alice, bob, vectors_of):
     x, y = torch.ones(2).send(alice), torch.ones(2).send(alice)
     with pytest.raises(ValueError, match="secret sharing needs"):
         secure_sum([x], [alice]) if vectors_of == "one worker" else secure_sum([x, y], [alice, bob])
+
+
+def test_messages_are_compressed_when_they_are_large():
+    small, large = (syft.serde.serialize(torch.zeros(size), worker=syft.local_worker) for size in (3, 10_000))
+    assert (small[0], large[0]) == (syft.serde.compression.NO_COMPRESSION, syft.serde.compression.LZ4)
+    assert len(large) < 4_000
+    assert torch.equal(syft.serde.deserialize(large, worker=syft.local_worker), torch.zeros(10_000))
