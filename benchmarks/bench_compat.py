@@ -108,7 +108,7 @@ def median_ratio(numerator: str, denominator: str, pairs: int) -> float:
     return statistics.median(number_from(numerator) / number_from(denominator) for _ in range(pairs))
 
 
-def measure(only: list[str] | None = None, pairs: int = 3) -> dict[str, float]:
+def measure(only: list[str] | None = None, pairs: int = 5) -> dict[str, float]:
     """The ratios called `only` (all of them by default), each the median of `pairs`."""
     imported, hooked, trained, trained_1 = (partial(str.replace, text, "{statement}") for text in PROGRAMS)
     kinds = {
