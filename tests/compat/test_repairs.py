@@ -18,6 +18,8 @@ REPAIRS = [repair.name for repair in repairs()]
 
 def _run(names):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # One of the repairs sets it, perhaps in this very process.
+    environment.pop("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", None)
     command = [sys.executable, str(HERE / "run_checks.py"), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
