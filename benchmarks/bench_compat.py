@@ -98,6 +98,8 @@ PROGRAMS = (SECONDS, MEMORY, STEPS_PER_SECOND.replace("{batch}", "32"), STEPS_PE
 def number_from(program: str) -> float:
     """What `program` prints, run in a fresh process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    # PyTorch comes with its bytecode; the rest writes its own in the first run.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout)
 

@@ -79,6 +79,14 @@ def packaging_modules():
 
 
 @check
+def packaging_modules_done():
+    hooked()
+    import pkg_resources
+
+    assert pkg_resources.installed  # the one in the folder of that name, beside this file
+
+
+@check
 def shaloop():
     hide("shaloop")
     yield
