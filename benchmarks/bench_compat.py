@@ -98,6 +98,8 @@ PROGRAMS = (SECONDS, MEMORY, STEPS_PER_SECOND.replace("{batch}", "32"), STEPS_PE
 def number_from(program: str) -> float:
     """What `program` prints, run in a fresh process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    # PyTorch comes with its bytecode; the rest writes its own in the first run.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
@@ -108,7 +110,7 @@ def median_ratio(numerator: str, denominator: str, pairs: int) -> float:
     return statistics.median(number_from(numerator) / number_from(denominator) for _ in range(pairs))
 
 
-def measure(only: list[str] | None = None, pairs: int = 3) -> dict[str, float]:
+def measure(only: list[str] | None = None, pairs: int = 5) -> dict[str, float]:
     """The ratios called `only` (all of them by default), each the median of `pairs`."""
     imported, hooked, trained, trained_1 = (partial(str.replace, text, "{statement}") for text in PROGRAMS)
     kinds = {

@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 import re
 import sys
+from importlib.machinery import PathFinder
 from types import ModuleType
 
 from pisyft.compat.registry import Moment, repair
@@ -37,24 +38,50 @@ def torch_six() -> None:
         _stand_in("torch._six", string_classes=(str, bytes), int_classes=int, container_abcs=collections.abc)
 
 
+class _LooseVersion(tuple):
+    """Ordered by its numbers, which is all that PySyft's check of TensorFlow's version needs."""
+
+    def __new__(cls, version: str) -> "_LooseVersion":
+        return super().__new__(cls, (int(number) for number in re.findall(r"\d+", version)))
+
+
+# What PySyft and its messages import and hardly use.
+_PACKAGING: dict[str, dict[str, object]] = {
+    "pkg_resources": {"resource_string": pkgutil.get_data},
+    "distutils": {},
+    "distutils.version": {"LooseVersion": _LooseVersion},
+}
+
+
 @repair(
     Moment.BEFORE_IMPORT,
-    upstream="setuptools 82 removed `pkg_resources`; Python 3.12 removed `distutils`",
-    broke="`import syft_proto` and `import syft` fail",
+    upstream="setuptools 82 removed `pkg_resources`, about which it had warned; Python 3.12 removed `distutils`",
+    broke="`import syft_proto` and `import syft` fail, or warn and import all of setuptools",
 )
 def packaging_modules() -> None:
-    if _is_absent("pkg_resources"):
-        _stand_in("pkg_resources", resource_string=pkgutil.get_data)
-    if _is_absent("distutils"):
+    for name, attributes in _PACKAGING.items():
+        if sys.modules.get(name) is None:
+            _stand_in(name, **attributes)
 
-        class LooseVersion(tuple):
-            """Ordered by its numbers, which is all that PySyft's check of TensorFlow's version needs."""
 
-            def __new__(cls, version: str) -> "LooseVersion":
-                return super().__new__(cls, (int(number) for number in re.findall(r"\d+", version)))
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="`pkg_resources` and `distutils` may still be there; PySyft was given stand-ins",
+    broke="other code that imports the packages would find the stand-ins",
+)
+def packaging_modules_done() -> None:
+    stand_ins = {name: sys.modules[name] for name in _PACKAGING if _is_stand_in(sys.modules.get(name))}
+    for name in stand_ins:
+        del sys.modules[name]
+    for name, module in stand_ins.items():
+        # Asking the path alone, since setuptools answers for `distutils` by importing itself.
+        providers = (name.partition(".")[0], "setuptools") if name.startswith("distutils") else (name,)
+        if not any(PathFinder.find_spec(provider) for provider in providers):
+            sys.modules[name] = module
 
-        _stand_in("distutils")
-        _stand_in("distutils.version", LooseVersion=LooseVersion)
+
+def _is_stand_in(module: ModuleType | None) -> bool:
+    return module is not None and (module.__doc__ or "").startswith("PiSyft's stand-in")
 
 
 @repair(

@@ -79,6 +79,15 @@ def packaging_modules():
 
 
 @check
+def packaging_modules_done():
+    hooked()
+    import pkg_resources
+
+    # The one that is installed, or that in the folder of this name beside this file.
+    assert "stand-in" not in pkg_resources.__doc__
+
+
+@check
 def shaloop():
     hide("shaloop")
     yield

@@ -13,6 +13,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import checks
 import torch
@@ -20,6 +21,8 @@ import torch
 from pisyft import compat
 from pisyft.compat import catalogue  # noqa: F401  (registers the repairs)
 from pisyft.compat.loader import PySyftFinder
+
+sys.path.append(str(Path(__file__).parent / "installed"))
 
 # A pointer deleted while a check fails says so on stderr; that is not what is tested.
 sys.unraisablehook = lambda unraisable: None

@@ -18,7 +18,7 @@ REPAIRS = [repair.name for repair in repairs()]
 
 def _run(names):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    # A repair sets it, and other tests have PySyft repaired in this very process.
+    # One of the repairs sets it, perhaps in this very process.
     environment.pop("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", None)
     command = [sys.executable, str(HERE / "run_checks.py"), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
