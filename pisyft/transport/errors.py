@@ -64,5 +64,13 @@ class UnknownPeer(Exception):
         self.peer = peer
 
 
+class IdTaken(ValueError, RuntimeError):
+    """The id is another worker's. (PySyft raises RuntimeError for it.)"""
+
+    def __init__(self, worker: object, holder: object, advice: str) -> None:
+        super().__init__(f"the id {worker!r} is taken by {holder}: {advice}")
+        self.worker = worker
+
+
 class ProtocolError(ValueError):
     """Bytes that are no frame of this protocol."""

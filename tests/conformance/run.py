@@ -58,6 +58,8 @@ def run_group(name: str, selection: Iterable[str], out: Path) -> dict[str, Resul
     report, log = out / f"{name}.xml", out / f"{name}.log"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "pisyft", "-p", "no:cacheprovider", "-q", "--tb=short"]
+    # Not the settings of this project, in whose folder the environment with PySyft may lie.
+    command += ["-c", str(HERE / "pytest.ini"), f"--rootdir={site_packages()}"]
     command += [*selection, *(f"--ignore={path}" for path in NEVER_RAN), f"--junitxml={report}"]
     # One thread each, since two run side by side; PiSyft from this checkout.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
