@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from pisyft.transport.answers import ids_of_results, needs_none, origin_of
 from pisyft.transport.errors import (
+    IdTaken,
     OtherProtocol,
     OtherWorker,
     ProtocolError,
@@ -88,7 +89,7 @@ class WebsocketClientWorker(BaseWorker):
 
     Raises:
         TransportError: one of its kinds, all of which name the worker, the address and what to try.
-        ValueError: another worker with this id is connected.
+        IdTaken: another worker has this id.
     """
 
     def __init__(
@@ -487,11 +488,9 @@ def _give_up_id(hook, id: Id, address: str) -> None:
     if earlier is None:
         return
     if not isinstance(earlier, WebsocketClientWorker):
-        raise ValueError(f"the id {id!r} is taken by {earlier}: choose another")
+        raise IdTaken(id, earlier, "choose another")
     if earlier._connection is not None and earlier.address != address:
-        raise ValueError(
-            f"a worker {id!r} is connected already, at {earlier.address}: close() it, or choose another id"
-        )
+        raise IdTaken(id, f"the worker connected to {earlier.address}", "close() it, or choose another")
     earlier.close()
     for worker in list(known.values()):
         worker._known_workers.pop(id, None)

@@ -9,6 +9,7 @@ import torch
 from websockets.sync.server import serve
 
 from pisyft.transport.errors import (
+    IdTaken,
     OtherProtocol,
     OtherWorker,
     UnknownHost,
@@ -74,7 +75,7 @@ def test_a_worker_that_has_another_id(open_workers, connect):
 
 
 def test_an_id_that_is_connected_to_another_address(open_workers, alice, connect):
-    with pytest.raises(ValueError, match="a worker 'open-alice' is connected already"):
+    with pytest.raises(IdTaken, match="the id 'open-alice' is taken by the worker connected to"):
         connect("open-alice", open_workers.addresses["open-bob"])
 
 
