@@ -338,7 +338,7 @@ class WebsocketClientWorker(BaseWorker):
                 raise
             except TransportError as error:
                 if broken is None:
-                    self._outbox.answered(number)  # not to be executed behind the caller's back later on
+                    self._outbox.withdraw(number)  # not to be executed behind the caller's back later on
                     raise
                 broken = error
             except TimeoutError as error:
@@ -354,7 +354,7 @@ class WebsocketClientWorker(BaseWorker):
             if time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
-        self._outbox.answered(number)
+        self._outbox.withdraw(number)
         raise WorkerLost(
             self.id,
             self.address,

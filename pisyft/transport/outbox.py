@@ -92,6 +92,15 @@ class Outbox:
                 self._unsent -= 1
                 self._unsent_bytes -= len(kept.data)
 
+    def withdraw(self, number: int) -> None:
+        """Take back the last request, which its caller has given up; the ones before stay on their way."""
+        if self._kept and self._kept[-1].number == number:
+            kept = self._kept.pop()
+            self._bytes -= len(kept.data)
+            if self._unsent:
+                self._unsent -= 1
+                self._unsent_bytes -= len(kept.data)
+
     def origin(self, number: int) -> Origin | None:
         """Where a request that is still kept came from."""
         return next((kept.origin for kept in self._kept if kept.number == number), None)

@@ -102,6 +102,22 @@ def test_a_connection_that_breaks_between_calls_is_made_again(open_workers, conn
         assert proxy.connections == 2
 
 
+def test_what_was_sent_while_the_worker_could_not_be_reached_arrives_when_it_can(open_workers, connect):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        nowhere = listener.getsockname()
+    alice = connect("open-alice", open_workers.addresses["open-alice"])
+    x = torch.tensor([1.0]).send(alice)
+    alice.close()
+    there, alice.port = alice.port, nowhere[1]
+    y = x + 1
+    with pytest.raises(WorkerRefused):
+        y.get()
+    alice.port = there
+    assert torch.equal(y.get(), torch.tensor([2.0]))
+
+
 def test_a_request_whose_answer_is_lost_is_not_executed_twice(open_workers, connect):
     with Proxy(open_workers.addresses["open-alice"]) as proxy:
         alice = connect("open-alice", proxy.address, wait=True)

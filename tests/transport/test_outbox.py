@@ -77,6 +77,21 @@ def test_an_interrupted_sending_goes_on_where_it_stopped():
     assert numbers(outbox.take()) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_request_that_is_given_up_leaves_the_ones_before_on_their_way(sent):
+    outbox = Outbox()
+    for number in (1, 2, 3):
+        outbox.add(request(number))
+    if sent:
+        list(outbox.take())
+        outbox.rewind()
+
+    outbox.withdraw(3)
+    outbox.withdraw(1)  # not the last: stays
+
+    assert numbers(outbox.take()) == [1, 2]
+
+
 def test_it_tells_where_a_kept_request_came_from():
     outbox = Outbox()
     outbox.add(request(1), Origin("matmul", "notebook.py:3"))
