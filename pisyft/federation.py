@@ -107,10 +107,9 @@ class Federation:
     def evaluate(self, model: RNN, part: str = "held out") -> dict[str, Counts]:
         """What each worker counts on its own names, held out or to train on, by id."""
         weights = to_vector(model)
-        answers = {worker.id: worker.command("evaluate", weights=weights, part=part) for worker in self.workers}
         return {
-            worker_id: Counts(tuple(map(tuple, answer["confusion"])), answer["loss_sum"])
-            for worker_id, answer in answers.items()
+            worker.id: Counts.from_answer(worker.command("evaluate", weights=weights, part=part))
+            for worker in self.workers
         }
 
     def release(self, model: RNN, accuracy: float, rounds: int) -> dict[str, int]:

@@ -54,8 +54,8 @@ def train_in_a_lab(names: Path, settings: Settings, out: Path, console: Console 
 
         def train_centrally() -> Counts:
             with console.status("Training the same model on all names in one place, to compare"):
-                counts = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
-            return Counts(tuple(map(tuple, counts["confusion"])), counts["loss_sum"])
+                answer = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
+            return Counts.from_answer(answer)
 
         return train(lab.addresses, settings, out, console, train_centrally)
 

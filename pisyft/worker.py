@@ -73,8 +73,7 @@ class Participant:
                 f"{self._worker_id} evaluates on {MIN_NAMES} names or more, and has {len(names.languages)} {part}: "
                 "give it more names"
             )
-        counts = count_guesses(self._model(weights), names, len(self._languages))
-        return {"confusion": [list(row) for row in counts.confusion], "loss_sum": counts.loss_sum}
+        return count_guesses(self._model(weights), names, len(self._languages)).as_answer()
 
     def release(self, weights: torch.Tensor, accuracy: float, participants: Sequence[str], rounds: int) -> int:
         """Store a model that is good enough; its version on this worker."""

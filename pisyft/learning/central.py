@@ -47,7 +47,7 @@ def main() -> None:
     _, counts = train_centrally(
         arguments.folders, arguments.passes, arguments.batch_size, arguments.learning_rate, arguments.seed
     )
-    print(json.dumps({"confusion": counts.confusion, "loss_sum": counts.loss_sum}))
+    print(json.dumps(counts.as_answer()))
 
 
 if __name__ == "__main__":

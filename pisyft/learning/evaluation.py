@@ -25,6 +25,15 @@ class Counts:
     confusion: tuple[tuple[int, ...], ...]
     loss_sum: float
 
+    @classmethod
+    def from_answer(cls, answer: dict) -> Counts:
+        """The counts that `as_answer` wrote."""
+        return cls(tuple(map(tuple, answer["confusion"])), answer["loss_sum"])
+
+    def as_answer(self) -> dict:
+        """The counts as lists and numbers, as they travel between workers and processes."""
+        return {"confusion": [list(row) for row in self.confusion], "loss_sum": self.loss_sum}
+
     @property
     def names(self) -> int:
         return sum(map(sum, self.confusion))

@@ -93,7 +93,7 @@ class GuardedWorker(WebsocketServerWorker):
         return not isinstance(label, Private)
 
     def send_obj(self, obj: object, location):
-        """PySyft's way for an object to another worker: open to shares only."""
+        """PySyft's way for an object to another worker: closed to private values, so that shares of them go instead."""
         if any(isinstance(self.labels[leaf], Private) for leaf in leaves(obj)):
             raise GetNotPermittedError(
                 f"{self.id} sends other workers shares of a secret, and nothing else: use fix_precision().share(...)"
@@ -212,10 +212,11 @@ class GuardedMessageHandler(BaseMessageHandler):
             raise GetNotPermittedError(f"{self.worker.id} takes plain tensors, not a {type(obj).__name__} of something")
         if obj.id in self.worker.own_ids:
             raise GetNotPermittedError(f"object {obj.id} is {self.worker.id}'s own and cannot be replaced")
-        if self.worker.sender() is not None and obj.dtype not in (torch.int64, torch.int32):
-            raise GetNotPermittedError("a peer may deliver shares, which are integers")
-        if self.worker.sender() is not None and obj.tags and _PUBLIC_SHARE in obj.tags:
-            self.worker.labels[obj] = PUBLIC
+        if self.worker.sender() is not None:
+            if obj.dtype not in (torch.int64, torch.int32):
+                raise GetNotPermittedError("a peer may deliver shares, which are integers")
+            if obj.tags and _PUBLIC_SHARE in obj.tags:
+                self.worker.labels[obj] = PUBLIC
         super().handle_object_msg(message)
 
     def respond_to_obj_req(self, message: ObjectRequestMessage):

@@ -200,8 +200,8 @@ class WebsocketServerWorker(VirtualWorker):
 
     def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
         """Remove objects that a caller holds no pointer to any more."""
+        message = ForceObjectDeleteMessage(list(object_ids))
         for handler in self.message_handlers:
-            message = ForceObjectDeleteMessage(list(object_ids))
             if handler.supports(message):
                 handler.handle(message)
                 return
