@@ -133,6 +133,19 @@ class GuardedWorker(WebsocketServerWorker):
             return self.id
         return self._caller.id if self._caller.is_peer else None
 
+    def check_sender(self) -> None:
+        """Refuse a caller that says it is a peer and is none of the configured ones, or is this worker.
+
+        Its numbers would otherwise count as a contribution to a sum. (That it is the peer it says is for
+        authentication to show.)
+        """
+        if self._receiving_from_itself or not self._caller.is_peer:
+            return
+        if self._caller.id == self.id or self._caller.id not in self.participants:
+            raise GetNotPermittedError(
+                f"{self._caller.id} is no peer of {self.id}: start it with --peer to make it one"
+            )
+
 
 def _label_new_shares(worker: GuardedWorker) -> None:
     """Have shares that are made in this process labelled with the worker whose secret they are shares of."""
@@ -192,6 +205,7 @@ class GuardedMessageHandler(BaseMessageHandler):
     def handle(self, message):
         if type(message) not in self.routing_table:
             raise GetNotPermittedError(f"{self.worker.id} does not take messages of type {type(message).__name__}")
+        self.worker.check_sender()
         if not isinstance(message, self._open_to(self.worker.sender())):
             raise GetNotPermittedError("a peer may deliver shares, and nothing else")
         return super().handle(message)

@@ -281,6 +281,20 @@ def test_a_peer_may_deliver_shares_and_nothing_else(lab, names):
             assert "a peer may deliver shares" in answer.text
 
 
+@pytest.mark.parametrize("claimed", ["mallory", "alice"])
+def test_who_is_no_configured_peer_delivers_nothing(lab, hook, claimed):
+    """Numbers that a caller knows, delivered under another name, would count as that participant's share."""
+    host, port = lab.addresses["alice"]
+    with connect(f"ws://{host}:{port}", subprotocols=[PROTOCOL], proxy=None) as caller:
+        caller.send(encode(Hello(os.urandom(16), claimed, True)))
+        decode(caller.recv(timeout=60))
+        data = syft.serde.serialize(ObjectMessage(torch.zeros(3).long()), worker=syft.local_worker)
+        caller.send(encode(Request(1, True, (), (), data)))
+        answer = decode(caller.recv(timeout=60))
+        assert isinstance(answer, Failure)
+        assert (answer.name, f"{claimed} is no peer of alice" in answer.text) == ("GetNotPermittedError", True)
+
+
 def test_the_guard_is_still_there_afterwards(alice, names):
     """A worker that refused goes on serving, and refusing."""
     for _ in range(3):
