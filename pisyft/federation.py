@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
 from pisyft.aggregation import secure_sum
@@ -48,7 +50,7 @@ class Federation:
             raise FederationError(f"two workers have the same id: {', '.join(map(str, ids))}")
         self.workers = list(workers)
         self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.descriptions: dict = {worker.id: worker.command("describe") for worker in workers}
+        self.descriptions: dict = {worker.id: worker.call("describe") for worker in workers}
         first = ids[0]
         self.languages: list[str] = self.descriptions[first]["languages"]
         for worker_id, description in self.descriptions.items():
@@ -106,22 +108,15 @@ class Federation:
 
     def evaluate(self, model: RNN, part: str = "held out") -> dict[str, Counts]:
         """What each worker counts on its own names, held out or to train on, by id."""
-        weights = to_vector(model)
-        return {
-            worker.id: Counts.from_answer(worker.command("evaluate", weights=weights, part=part))
-            for worker in self.workers
-        }
+        answers = self._call_all("evaluate", weights=_as_array(model), part=part)
+        return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
 
     def release(self, model: RNN, accuracy: float, rounds: int) -> dict[str, int]:
         """Push the model to every worker; the version that each stored it as, by id."""
         participants = [str(worker.id) for worker in self.workers]
-        weights = to_vector(model)
-        return {
-            worker.id: worker.command(
-                "release", weights=weights, accuracy=accuracy, participants=participants, rounds=rounds
-            )
-            for worker in self.workers
-        }
+        return self._call_all(
+            "release", weights=_as_array(model), accuracy=accuracy, participants=participants, rounds=rounds
+        )
 
     def aggregation_error(self, seed: int = 0) -> float:
         """The largest difference between a secure average and a plain one, of test vectors as long as the model.
@@ -136,3 +131,17 @@ class Federation:
         secure = secure_sum(pointers, self.workers) / len(vectors)
         plain = torch.stack(vectors).double().mean(0)
         return (secure - plain).abs().max().item()
+
+    def _call_all(self, verb: str, **arguments) -> dict:
+        """Call a verb of every worker, at the same time; what each returned, by id.
+
+        Raises:
+            Exception: what the first of the workers, in their order, raised; the others have answered by then.
+        """
+        with ThreadPoolExecutor(len(self.workers)) as pool:
+            calls = {worker.id: pool.submit(worker.call, verb, **arguments) for worker in self.workers}
+        return {worker: call.result() for worker, call in calls.items()}
+
+
+def _as_array(model: RNN) -> np.ndarray:
+    return to_vector(model).detach().numpy()

@@ -64,7 +64,7 @@ def test_a_release_reaches_every_worker_with_a_version_that_counts_up(workers):
     second = federation.release(federation.new_model(), accuracy=0.6, rounds=4)
     assert set(first) == {"alice", "bob"}
     assert all(second[worker] == first[worker] + 1 for worker in first)
-    assert all(worker.command("describe")["released"] == second[worker.id] for worker in workers)
+    assert all(worker.call("describe")["released"] == second[worker.id] for worker in workers)
 
 
 @pytest.mark.parametrize("count", [0, 1])
