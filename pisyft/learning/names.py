@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import random
-import string
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-# The tutorial's alphabet of 57 letters. What has no place in it is left out of a name.
-LETTERS = string.ascii_letters + " .,;'"
-_KNOWN = frozenset(LETTERS)
+from pisyft.learning.alphabet import TUTORIAL, NamesError
+
+# What the tutorial's letters make of names.
+LETTERS = TUTORIAL.letters
+normalise = TUTORIAL.normalise
+has_letters = TUTORIAL.has_letters
 
 NamesByLanguage = dict[str, list[str]]
-
-
-class NamesError(Exception):
-    """The names cannot be used. The text says which folder, file or name, and what to do."""
-
-
-def normalise(name: str) -> str:
-    """The name in the tutorial's letters: accents taken off, other letters left out ("Dvořák" is "Dvorak")."""
-    decomposed = unicodedata.normalize("NFD", name.strip())
-    return "".join(letter for letter in decomposed if letter in _KNOWN)
-
-
-def has_letters(name: str) -> bool:
-    """Whether anything of the name is left in the tutorial's letters beside spaces and signs."""
-    return any(letter.isalpha() for letter in normalise(name))
 
 
 def read_folder(folder: str | Path) -> NamesByLanguage:
