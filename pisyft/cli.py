@@ -132,6 +132,13 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
 @click.option("--data", "data_folder", type=click.Path(path_type=Path), required=True, help="Its folder of names.")
 @click.option("--peer", "peers", type=Address(), multiple=True, help="Another worker; once for each.")
 @click.option("--models", type=click.Path(path_type=Path), help="Where released models go.  [default: DATA/../models]")
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "teach"]),
+    default="strict",
+    show_default=True,
+    help="strict: answers verbs only. teach: pointers may compute on the names as well, for the notebooks.",
+)
 @click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
@@ -144,6 +151,7 @@ def worker(
     data_folder: Path,
     peers: tuple,
     models: Path | None,
+    policy: str,
     seed: int,
     verbose: bool,
     listen_fd: int | None,
@@ -192,6 +200,7 @@ def worker(
             names,
             peers=peers_by_id,
             models=models or data_folder.parent / "models",
+            policy=policy,
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
         )

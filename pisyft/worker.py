@@ -12,7 +12,7 @@ import torch
 
 from pisyft.learning.names import NamesByLanguage
 from pisyft.participant import Participant
-from pisyft.privacy import GuardedWorker
+from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
 
 
@@ -24,6 +24,7 @@ def make_worker(
     *,
     peers: Mapping[str, tuple[str, int]],
     models: str | Path,
+    policy: str,
     seed: int = 0,
     verbose: bool = False,
     listener: socket.socket | None = None,
@@ -37,10 +38,19 @@ def make_worker(
     participant = Participant(worker_id, names, seed, ModelStore(models))
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
-        hook, host, port, worker_id, verbs=participant.verbs, peers=peers, verbose=verbose, listener=listener
+        hook,
+        host,
+        port,
+        worker_id,
+        policy=policy,
+        verbs=participant.verbs,
+        peers=peers,
+        verbose=verbose,
+        listener=listener,
     )
     worker.bind()
-    participant.own_tensors(worker)
+    if policy == TEACH:
+        participant.own_tensors(worker)
     return worker
 
 

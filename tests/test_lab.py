@@ -148,7 +148,9 @@ def test_a_worker_ends_and_takes_the_temporary_folder_with_it_when_its_parent_is
     )
     with parent:
         folder = Path(json.loads(parent.stdout.readline()))
-        assert folder.parent == temporary and len(processes_about(folder)) == 1
+        assert folder.parent == temporary
+        # A program that was just started has no command line for a moment.
+        wait_until(lambda: len(processes_about(folder)) == 1, "the worker is there")
 
         parent.send_signal(signal.SIGKILL)
         parent.wait(PATIENCE_SECONDS)

@@ -1,8 +1,9 @@
 """The guard of a Pi: sees every message before it is executed, and every value before it leaves.
 
-This is the policy for pointer notebooks (`teach`): pointers may compute on the names, and what was computed from names
-stays. Three things leave a guarded worker: what came from a coordinator in the first place, sums of shares to which
-every participant contributed, and what the worker's own verbs return.
+Under the policy `strict` there are no pointers: what a coordinator may call by name is all there is. Under `teach`, for
+pointer notebooks, pointers may compute on the names, and what was computed from names stays. Three things leave such a
+worker: what came from a coordinator in the first place, sums of shares to which every participant contributed, and what
+the worker's own verbs return.
 """
 
 from __future__ import annotations
@@ -52,14 +53,21 @@ logger = logging.getLogger(__name__)
 _PUBLIC_SHARE = "#share-of-a-public-value"
 
 
+STRICT, TEACH = POLICIES = ("strict", "teach")
+
+
 class GuardedWorker(WebsocketServerWorker):
     """A websocket worker that guards private tensors.
 
     Args:
+        policy: "strict" or "teach", see the module's docstring.
         hook, host, port, id, peers, verbs, ...: as for WebsocketServerWorker.
     """
 
-    def __init__(self, hook, host: str, port: int, id: Id, **kwargs) -> None:
+    def __init__(self, hook, host: str, port: int, id: Id, *, policy: str = STRICT, **kwargs) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"there is no policy {policy!r}, only {' and '.join(POLICIES)}")
+        self.policy = policy
         super().__init__(hook, host, port, id, **kwargs)
         self.labels = LabelBook()
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
@@ -70,6 +78,22 @@ class GuardedWorker(WebsocketServerWorker):
         self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
         _label_what_arrives(self)
+
+    def recv_msg(self, bin_message: bytes) -> bytes:
+        self._check_that_pointers_are_allowed()
+        return super().recv_msg(bin_message)
+
+    def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
+        self._check_that_pointers_are_allowed()
+        super().discard_objects(object_ids)
+
+    def _check_that_pointers_are_allowed(self) -> None:
+        """Before a message is even decoded."""
+        if self.policy == STRICT:
+            raise GetNotPermittedError(
+                f"{self.id} works under the policy {STRICT}, without pointers: it answers its verbs "
+                f"({', '.join(sorted(self._verbs))}). Its owner can start it with --policy {TEACH} for the notebooks"
+            )
 
     def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
         """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else."""
