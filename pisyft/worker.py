@@ -12,7 +12,8 @@ import syft
 import torch
 from syft.exceptions import GetNotPermittedError
 
-from pisyft.learning.encoding import encode
+from pisyft.learning.alphabet import TUTORIAL
+from pisyft.learning.encoding import encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import RNN
 from pisyft.learning.names import NamesByLanguage, NamesError, hold_out, total
@@ -92,8 +93,8 @@ class Participant:
     def _own_tensors(self, worker: GuardedWorker) -> None:
         """Register the names to train on, for pointers: found by tags, never fetched."""
         train = self._parts[TRAIN]
-        worker.own(train.letters, "#surnames", "#train", "#letters")
-        worker.own(train.mask, "#surnames", "#train", "#mask")
+        worker.own(one_hot(train.letters, TUTORIAL.size), "#surnames", "#train", "#letters")
+        worker.own(mask(train.letters), "#surnames", "#train", "#mask")
         worker.own(train.languages, "#surnames", "#train", "#languages")
 
 
