@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import numpy as np
 import torch
+from torch import nn
 
 from pisyft.aggregation import secure_sum
 from pisyft.learning.evaluation import Counts
-from pisyft.learning.models import RNN
-from pisyft.learning.remote import find_names, train_batch
+from pisyft.learning.models import RNN, Model
+from pisyft.learning.remote import RemoteNames, find_names, train_batch
+from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
+
+Report = Callable[[str, dict], object]
 
 
 class FederationError(Exception):
@@ -60,7 +66,7 @@ class Federation:
                     f"workers {first} and {worker_id} have different languages ({', '.join(differing)} on one of them "
                     "only): give every worker a file for each language"
                 )
-        self._names = {worker.id: find_names(worker) for worker in workers}
+        self._found_names: dict[object, RemoteNames] = {}
 
     @property
     def names_total(self) -> int:
@@ -91,7 +97,7 @@ class Federation:
     def train_apart(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> list[RNN]:
         """One pass of every worker over its names from the same start: a model of pointers for each worker."""
         models = [model.copy().send(worker) for worker in self.workers]
-        batches = [self._names[worker.id].batches(self.batch_size) for worker in self.workers]
+        batches = [self._names_on(worker).batches(self.batch_size) for worker in self.workers]
         # In turns, so that one worker computes while the next is told what to do.
         for turn in itertools.zip_longest(*batches):
             for remote, batch in zip(models, turn, strict=True):
@@ -99,6 +105,11 @@ class Federation:
                     train_batch(remote, batch, self.learning_rate)
                     on_batch()
         return models
+
+    def _names_on(self, worker) -> RemoteNames:
+        if worker.id not in self._found_names:
+            self._found_names[worker.id] = find_names(worker)
+        return self._found_names[worker.id]
 
     def aggregate(self, model: RNN, models: Sequence[RNN]) -> None:
         """Set the model to the average of the workers' models, of which nobody sees any."""
@@ -132,16 +143,50 @@ class Federation:
         plain = torch.stack(vectors).double().mean(0)
         return (secure - plain).abs().max().item()
 
-    def _call_all(self, verb: str, **arguments) -> dict:
-        """Call a verb of every worker, at the same time; what each returned, by id.
+    def fit(
+        self, model: Model, name: str, settings: TrainingSettings, round_id: str, report: Report = lambda *_: None
+    ) -> dict[str, dict]:
+        """Have every worker train the model on its own names, at the same time. What changed stays there.
+
+        Args:
+            model: where training begins.
+            name: of the network, as in `MODELS`.
+            settings: the same for every worker.
+            round_id: under which the workers keep what changed.
+            report: called with a worker's id and what it tells while it is at work, in any thread.
+
+        Returns:
+            What each worker tells when it is done: how many `names` and `steps`, and the mean `loss`.
 
         Raises:
-            Exception: what the first of the workers, in their order, raised; the others have answered by then.
+            Diverged: on one of the workers.
+            GetNotPermittedError: one of the workers refuses.
+        """
+        weights, plain = _as_array(model), asdict(settings)
+        return self._in_parallel(
+            lambda worker: worker.call(
+                "fit",
+                functools.partial(report, worker.id),
+                round=round_id,
+                model=name,
+                weights=weights,
+                settings=plain,
+            )
+        )
+
+    def _call_all(self, verb: str, **arguments) -> dict:
+        return self._in_parallel(lambda worker: worker.call(verb, **arguments))
+
+    def _in_parallel(self, call: Callable) -> dict:
+        """Call a function with every worker, at the same time; what it returned for each, by id.
+
+        Raises:
+            Exception: what the call with the first of the workers, in their order, raised; the others are done by then.
         """
         with ThreadPoolExecutor(len(self.workers)) as pool:
-            calls = {worker.id: pool.submit(worker.call, verb, **arguments) for worker in self.workers}
+            calls = {worker.id: pool.submit(call, worker) for worker in self.workers}
         return {worker: call.result() for worker, call in calls.items()}
 
 
-def _as_array(model: RNN) -> np.ndarray:
+def _as_array(model: nn.Module) -> np.ndarray:
     return to_vector(model).detach().numpy()

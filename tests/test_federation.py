@@ -6,6 +6,7 @@ import torch
 from pisyft.federation import Federation, FederationError
 from pisyft.learning.evaluation import add_up
 from pisyft.learning.models import RNN
+from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 
 
@@ -40,6 +41,24 @@ def test_a_round_without_training_changes_nothing(workers):
 
 def test_the_secret_average_of_test_vectors_is_their_plain_average(workers):
     assert 0 < Federation(workers).aggregation_error() < 1e-5
+
+
+def test_workers_train_at_the_same_time_and_tell_how_far_they_are(workers):
+    federation = Federation(workers)
+    told = []
+    settings = TrainingSettings(batch_size=1, passes=60, learning_rate=0.001)
+    done = federation.fit(federation.new_model(), "tutorial", settings, "r1", lambda *each: told.append(each))
+
+    assert {worker: each["names"] for worker, each in done.items()} == {"alice": 48 * 60, "bob": 48 * 60}
+    for worker in ("alice", "bob"):
+        names = [each["names"] for teller, each in told if teller == worker]
+        assert names and names == sorted(names)
+
+
+def test_a_diverging_worker_is_named(workers):
+    federation = Federation(workers)
+    with pytest.raises(Diverged, match="training diverged: .* at step .* .on worker alice."):
+        federation.fit(federation.new_model(), "tutorial", TrainingSettings(learning_rate=1e30, passes=5), "r2")
 
 
 def test_every_batch_is_told(workers):

@@ -15,9 +15,9 @@ import torch
 
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import Counts, add_up, count_guesses
-from pisyft.learning.local import train
 from pisyft.learning.models import RNN
 from pisyft.learning.names import hold_out, read_folder
+from pisyft.learning.training import TrainingSettings, fit
 
 
 def train_centrally(
@@ -29,8 +29,11 @@ def train_centrally(
     everything = {language: [name for part in train_parts for name in part[language]] for language in languages}
     torch.manual_seed(seed)
     model = RNN(n_languages=len(languages))
-    for shuffle in range(passes):
-        train(model, encode(everything, seed=seed + shuffle), batch_size, learning_rate)
+    fit(
+        model,
+        encode(everything),
+        TrainingSettings(batch_size=batch_size, learning_rate=learning_rate, passes=passes, seed=seed),
+    )
     counts = add_up(count_guesses(model, encode(part), len(languages)) for part in held_out_parts)
     return model, counts
 

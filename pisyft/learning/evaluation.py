@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from pisyft.learning.encoding import Encoded, encode
-from pisyft.learning.models import RNN, read_names
+from pisyft.learning.models import Model
 from pisyft.learning.names import has_letters
 
 
@@ -70,18 +70,17 @@ def add_up(counts: Iterable[Counts]) -> Counts:
     return first
 
 
-def count_guesses(model: RNN, names: Encoded, n_languages: int) -> Counts:
+def count_guesses(model: Model, names: Encoded, n_languages: int) -> Counts:
     """Have the model guess the language of every name."""
-    steps, count, _ = names.letters.shape
     with torch.no_grad():
-        output = read_names(model, names.letters, names.mask, model.init_hidden(count), steps)
+        output = model.log_probabilities(names.letters)
         loss_sum = functional.nll_loss(output, names.languages, reduction="sum").item()
     pairs = names.languages * n_languages + output.argmax(1)
     confusion = torch.bincount(pairs, minlength=n_languages**2).view(n_languages, n_languages)
     return Counts(tuple(map(tuple, confusion.tolist())), loss_sum)
 
 
-def predict(model: RNN, name: str, languages: list[str], count: int = 3) -> list[tuple[float, str]]:
+def predict(model: Model, name: str, languages: list[str], count: int = 3) -> list[tuple[float, str]]:
     """The `count` likeliest languages of a name, each with its log-probability.
 
     Raises:
@@ -89,9 +88,7 @@ def predict(model: RNN, name: str, languages: list[str], count: int = 3) -> list
     """
     if not has_letters(name):
         raise ValueError(f"no letter of {name!r} is known: write it in Latin letters")
-    encoded = encode({name: [name]})
-    steps = len(encoded.letters)
     with torch.no_grad():
-        output = read_names(model, encoded.letters, encoded.mask, model.init_hidden(), steps)
+        output = model.log_probabilities(encode({name: [name]}).letters)
     best = output[0].topk(min(count, len(languages)))
     return [(value, languages[index]) for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)]

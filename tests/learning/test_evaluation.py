@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import Counts, add_up, count_guesses, predict
-from pisyft.learning.models import RNN, read_names
+from pisyft.learning.models import RNN
 
 COUNTS = st.builds(
     Counts,
@@ -100,7 +100,7 @@ def test_a_prediction_is_the_tutorials_log_probabilities_with_languages_the_like
 
     encoded = encode({"?": ["Kim"]})
     with torch.no_grad():
-        expected = read_names(model, encoded.letters, encoded.mask, model.init_hidden(), 3)[0]
+        expected = model.log_probabilities(encoded.letters)[0]
     assert [value for value, _ in prediction] == pytest.approx(sorted(expected.tolist(), reverse=True))
     assert {language: value for value, language in prediction} == pytest.approx(
         dict(zip(languages, expected.tolist(), strict=True))

@@ -245,7 +245,7 @@ def test_an_operation_needs_a_tensor_not_a_name_to_look_up(alice, target):
     "verb", ["list_tensors", "list_objects", "clear_objects", "_get_msg", "get_obj", "load_data", "stop"]
 )
 def test_methods_of_the_worker_are_no_verbs(alice, verb):
-    with refused(f"alice has no verb '{verb}' for a coordinator, only describe, evaluate, release"):
+    with refused(f"alice has no verb '{verb}' for a coordinator, only describe, evaluate, fit, release"):
         alice.call(verb)
 
 

@@ -9,11 +9,12 @@ from syft.exceptions import ObjectNotFoundError
 from syft.messaging.message import ObjectRequestMessage
 
 from pisyft.aggregation import secure_sum
-from pisyft.learning.encoding import encode
-from pisyft.learning.local import batches, train
+from pisyft.learning.alphabet import TUTORIAL
+from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.models import RNN
 from pisyft.learning.names import hold_out, read_folder
 from pisyft.learning.remote import RemoteNames, train_batch
+from pisyft.learning.training import TrainingSettings, fit
 from pisyft.learning.vectors import to_vector
 
 
@@ -177,17 +178,22 @@ def test_a_worker_that_is_not_a_peer_is_named(alice, bob, start_open_workers, co
         x.share(alice, carol)
 
 
+def pointers_to(names: Encoded, worker) -> RemoteNames:
+    steps, count = names.letters.shape
+    # A clone: of a tensor that is sent twice, PySyft lets go of the second copy only.
+    tensors = (one_hot(names.letters, TUTORIAL.size), mask(names.letters), names.languages.clone())
+    return RemoteNames(*(tensor.send(worker) for tensor in tensors), worker, steps, count)
+
+
 def test_training_by_pointer_gives_the_model_that_training_at_home_gives(alice, names_folder):
     names, _ = hold_out(read_folder(names_folder))
     encoded = encode(names, seed=0)
     torch.manual_seed(0)
     at_home = RNN(n_languages=4)
     remote = at_home.copy().send(alice)
-    steps, count, _ = encoded.letters.shape
-    pointers = [each.send(alice) for each in (encoded.letters, encoded.mask, encoded.languages)]
 
-    train(at_home, encoded, batch_size=32, learning_rate=0.1)
-    for batch in RemoteNames(*pointers, alice, steps, count).batches(32):
+    fit(at_home, encoded, TrainingSettings(batch_size=32, learning_rate=0.1, seed=None))
+    for batch in pointers_to(encoded, alice).batches(32):
         train_batch(remote, batch, learning_rate=0.1)
 
     assert torch.allclose(to_vector(remote).get(), to_vector(at_home), atol=1e-6)
@@ -195,11 +201,7 @@ def test_training_by_pointer_gives_the_model_that_training_at_home_gives(alice, 
 
 def test_a_second_module_trains_as_well_as_the_first(alice, names_folder):
     encoded = encode(read_folder(names_folder), seed=0)
-    batch = next(batches(encoded, 16))
-    steps, count, _ = batch.letters.shape
-    pointers = RemoteNames(
-        *[each.send(alice) for each in (batch.letters, batch.mask, batch.languages)], alice, steps, count
-    )
+    pointers = pointers_to(encoded.choose(torch.arange(16)), alice)
     torch.manual_seed(0)
     start = RNN(n_languages=4)
     trained = []
@@ -217,17 +219,15 @@ def test_the_sum_of_two_trained_models_is_their_plain_sum_and_leaves_nothing_beh
     for worker in (alice, bob):
         worker.clear_objects_remote()
     encoded = encode(read_folder(names_folder), seed=0)
-    steps, count, _ = encoded.letters.shape
     start = RNN(n_languages=4)
     models = []
     for worker in (alice, bob):
         remote = start.copy().send(worker)
-        # Clones: of a tensor that is sent twice, PySyft lets go of the second copy only.
-        pointers = [each.clone().send(worker) for each in (encoded.letters, encoded.mask, encoded.languages)]
-        for batch in RemoteNames(*pointers, worker, steps, count).batches(40 if worker is alice else 24):
+        names = pointers_to(encoded, worker)
+        for batch in names.batches(40 if worker is alice else 24):
             train_batch(remote, batch, learning_rate=0.2)
         models.append(remote)
-    del batch, pointers, remote
+    del batch, names, remote
     vectors = [to_vector(model) for model in models]
 
     average = secure_sum(vectors, [alice, bob]) / 2
