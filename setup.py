@@ -22,6 +22,9 @@ WORKER = [
     "six>=1.16",
     "click>=8.1",
     "rich>=13.7",
+    "requests>=2.31",
+    "platformdirs>=4",
+    "cryptography>=42",
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
 DEV = [
