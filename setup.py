@@ -14,6 +14,7 @@ WORKER = [
     'torch>=2.6,<=2.13.0; platform_machine != "aarch64"',
     'torch>=2.6,<=2.9.1; platform_machine == "aarch64"',
     "numpy>=1.26",
+    "cryptography>=42",
     "websockets>=15,<18",
     "msgpack>=1.0.5",
     "lz4>=4.3",
