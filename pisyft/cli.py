@@ -9,13 +9,9 @@ from pathlib import Path
 import click
 
 import pisyft
+from pisyft.cli_data import data, names
 from pisyft.compat import requirements
-
-
-class Problem(click.ClickException):
-    """Something that the person who typed the command can mend."""
-
-    exit_code = 2
+from pisyft.problems import Problem
 
 
 class Address(click.ParamType):
@@ -82,47 +78,8 @@ def setup() -> None:
     click.echo(f"PySyft {requirements.PYSYFT} is installed.")
 
 
-@main.group()
-def data() -> None:
-    """Names: dealing them out to workers."""
-
-
-@data.command()
-@click.argument("names", type=click.Path(path_type=Path))
-@click.option(
-    "--into", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the workers' folders go."
-)
-@click.option("--worker", "workers", multiple=True, help="A worker's id; once for each worker.")
-@click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
-def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
-    """Deal a folder of names out: INTO/ID/names for each worker, every name to one of them.
-
-    \b
-    Example:
-      pisyft data split data/names --into classroom --worker alice --worker bob
-    """
-    from pisyft.learning.names import NamesError, deal, read_folder, total, write_folder
-
-    if not workers:
-        raise Problem("name the workers: --worker alice --worker bob")
-    if len(set(workers)) < len(workers):
-        raise Problem(f"two workers have the same id: {', '.join(workers)}")
-    for worker in workers:
-        if worker in ("", ".", "..") or "/" in worker:
-            raise Problem(f"{worker!r} cannot be a worker's id: it is the name of a folder, too")
-        target = into / worker / "names"
-        if target.is_dir() and any(target.iterdir()):
-            raise Problem(f"{target} holds names already: remove them first, or choose another folder with --into")
-    try:
-        hands = deal(read_folder(names), len(workers), seed)
-    except NamesError as error:
-        raise Problem(str(error)) from error
-    for worker, hand in zip(workers, hands, strict=True):
-        try:
-            write_folder(hand, into / worker / "names")
-        except OSError as error:
-            raise Problem(f"cannot write {error.filename or into}: {error.strerror}") from error
-        click.echo(f"{into / worker / 'names'}: {total(hand)} names of {len(hand)} languages")
+main.add_command(data)
+main.add_command(names)
 
 
 @main.command()
@@ -132,6 +89,13 @@ def split(names: Path, into: Path, workers: tuple[str, ...], seed: int) -> None:
 @click.option("--data", "data_folder", type=click.Path(path_type=Path), required=True, help="Its folder of names.")
 @click.option("--peer", "peers", type=Address(), multiple=True, help="Another worker; once for each.")
 @click.option("--models", type=click.Path(path_type=Path), help="Where released models go.  [default: DATA/../models]")
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "teach"]),
+    default="strict",
+    show_default=True,
+    help="strict: answers verbs only. teach: pointers may compute on the names as well, for the notebooks.",
+)
 @click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
@@ -144,6 +108,7 @@ def worker(
     data_folder: Path,
     peers: tuple,
     models: Path | None,
+    policy: str,
     seed: int,
     verbose: bool,
     listen_fd: int | None,
@@ -192,6 +157,7 @@ def worker(
             names,
             peers=peers_by_id,
             models=models or data_folder.parent / "models",
+            policy=policy,
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
         )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
+import numpy as np
 import torch
+from torch import nn
 
 from pisyft.aggregation import secure_sum
 from pisyft.learning.evaluation import Counts
-from pisyft.learning.models import RNN
-from pisyft.learning.remote import find_names, train_batch
+from pisyft.learning.models import RNN, Model
+from pisyft.learning.remote import RemoteNames, find_names, train_batch
+from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
+
+Report = Callable[[str, dict], object]
 
 
 class FederationError(Exception):
@@ -48,7 +56,7 @@ class Federation:
             raise FederationError(f"two workers have the same id: {', '.join(map(str, ids))}")
         self.workers = list(workers)
         self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.descriptions: dict = {worker.id: worker.command("describe") for worker in workers}
+        self.descriptions: dict = {worker.id: worker.call("describe") for worker in workers}
         first = ids[0]
         self.languages: list[str] = self.descriptions[first]["languages"]
         for worker_id, description in self.descriptions.items():
@@ -58,7 +66,7 @@ class Federation:
                     f"workers {first} and {worker_id} have different languages ({', '.join(differing)} on one of them "
                     "only): give every worker a file for each language"
                 )
-        self._names = {worker.id: find_names(worker) for worker in workers}
+        self._found_names: dict[object, RemoteNames] = {}
 
     @property
     def names_total(self) -> int:
@@ -89,7 +97,7 @@ class Federation:
     def train_apart(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> list[RNN]:
         """One pass of every worker over its names from the same start: a model of pointers for each worker."""
         models = [model.copy().send(worker) for worker in self.workers]
-        batches = [self._names[worker.id].batches(self.batch_size) for worker in self.workers]
+        batches = [self._names_on(worker).batches(self.batch_size) for worker in self.workers]
         # In turns, so that one worker computes while the next is told what to do.
         for turn in itertools.zip_longest(*batches):
             for remote, batch in zip(models, turn, strict=True):
@@ -97,6 +105,11 @@ class Federation:
                     train_batch(remote, batch, self.learning_rate)
                     on_batch()
         return models
+
+    def _names_on(self, worker) -> RemoteNames:
+        if worker.id not in self._found_names:
+            self._found_names[worker.id] = find_names(worker)
+        return self._found_names[worker.id]
 
     def aggregate(self, model: RNN, models: Sequence[RNN]) -> None:
         """Set the model to the average of the workers' models, of which nobody sees any."""
@@ -106,22 +119,15 @@ class Federation:
 
     def evaluate(self, model: RNN, part: str = "held out") -> dict[str, Counts]:
         """What each worker counts on its own names, held out or to train on, by id."""
-        weights = to_vector(model)
-        return {
-            worker.id: Counts.from_answer(worker.command("evaluate", weights=weights, part=part))
-            for worker in self.workers
-        }
+        answers = self._call_all("evaluate", weights=_as_array(model), part=part)
+        return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
 
     def release(self, model: RNN, accuracy: float, rounds: int) -> dict[str, int]:
         """Push the model to every worker; the version that each stored it as, by id."""
         participants = [str(worker.id) for worker in self.workers]
-        weights = to_vector(model)
-        return {
-            worker.id: worker.command(
-                "release", weights=weights, accuracy=accuracy, participants=participants, rounds=rounds
-            )
-            for worker in self.workers
-        }
+        return self._call_all(
+            "release", weights=_as_array(model), accuracy=accuracy, participants=participants, rounds=rounds
+        )
 
     def aggregation_error(self, seed: int = 0) -> float:
         """The largest difference between a secure average and a plain one, of test vectors as long as the model.
@@ -136,3 +142,51 @@ class Federation:
         secure = secure_sum(pointers, self.workers) / len(vectors)
         plain = torch.stack(vectors).double().mean(0)
         return (secure - plain).abs().max().item()
+
+    def fit(
+        self, model: Model, name: str, settings: TrainingSettings, round_id: str, report: Report = lambda *_: None
+    ) -> dict[str, dict]:
+        """Have every worker train the model on its own names, at the same time. What changed stays there.
+
+        Args:
+            model: where training begins.
+            name: of the network, as in `MODELS`.
+            settings: the same for every worker.
+            round_id: under which the workers keep what changed.
+            report: called with a worker's id and what it tells while it is at work, in any thread.
+
+        Returns:
+            What each worker tells when it is done: how many `names` and `steps`, and the mean `loss`.
+
+        Raises:
+            Diverged: on one of the workers.
+            GetNotPermittedError: one of the workers refuses.
+        """
+        weights, plain = _as_array(model), asdict(settings)
+        return self._in_parallel(
+            lambda worker: worker.call(
+                "fit",
+                functools.partial(report, worker.id),
+                round=round_id,
+                model=name,
+                weights=weights,
+                settings=plain,
+            )
+        )
+
+    def _call_all(self, verb: str, **arguments) -> dict:
+        return self._in_parallel(lambda worker: worker.call(verb, **arguments))
+
+    def _in_parallel(self, call: Callable) -> dict:
+        """Call a function with every worker, at the same time; what it returned for each, by id.
+
+        Raises:
+            Exception: what the call with the first of the workers, in their order, raised; the others are done by then.
+        """
+        with ThreadPoolExecutor(len(self.workers)) as pool:
+            calls = {worker.id: pool.submit(call, worker) for worker in self.workers}
+        return {worker: call.result() for worker, call in calls.items()}
+
+
+def _as_array(model: nn.Module) -> np.ndarray:
+    return to_vector(model).detach().numpy()

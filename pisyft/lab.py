@@ -38,6 +38,7 @@ class Lab:
         workers: the ids of the workers.
         folder: where the workers' names, models and logs go; by default a temporary folder, which goes with the lab.
         seed: deals the names, and chooses the ones that are held out.
+        policy: of the workers, "teach" for pointers or "strict" for verbs only.
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
@@ -52,10 +53,11 @@ class Lab:
         workers: Sequence[str] = ("alice", "bob"),
         folder: str | Path | None = None,
         seed: int = 0,
+        policy: str = "teach",
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
-        self.names, self.workers, self.seed = Path(names), list(workers), seed
+        self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
         self._folder: Path | None = None
@@ -170,7 +172,16 @@ class Lab:
         command = [
             *(sys.executable, "-m", "pisyft", "worker", "--id", worker, "--host", host, "--port", str(port)),
             *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
-            *("--seed", str(self.seed), "--listen-fd", str(listener.fileno()), "--until-stdin-closes", *peers),
+            *(
+                "--seed",
+                str(self.seed),
+                "--policy",
+                self.policy,
+                "--listen-fd",
+                str(listener.fileno()),
+                "--until-stdin-closes",
+                *peers,
+            ),
         ]
         if self._wanted_folder is None:
             command += ["--then-remove", str(self.folder)]

@@ -1,5 +1,6 @@
 """What the tests share: PySyft's hook, a small folder of names, and workers that run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def hook() -> syft.TorchHook:
 def all_names() -> Path:
     """The names that come with the project: `data/names`, 18 languages. To be read only."""
     return REPOSITORY / "data" / "names"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The surnames of PyTorch's tutorial, which are not part of this project."""
+    folder = Path(os.environ.get("PISYFT_CORPUS", REPOSITORY.parent / "shared" / "names"))
+    if not folder.is_dir():
+        pytest.skip("the tutorial's corpus is not here: set PISYFT_CORPUS to a folder with its 18 files")
+    return folder
 
 
 @pytest.fixture(scope="session")

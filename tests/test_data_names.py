@@ -1,7 +1,6 @@
 """The names that come with the project, and the corpus of the original tutorial where there is one."""
 
 import itertools
-import os
 import re
 import unicodedata
 from difflib import SequenceMatcher
@@ -19,15 +18,6 @@ LANGUAGES = (
 
 def lines(folder: Path, language: str) -> list[str]:
     return (folder / f"{language}.txt").read_text(encoding="utf-8").splitlines()
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Path:
-    """The surnames of PyTorch's tutorial, which are not part of this project."""
-    folder = Path(os.environ.get("PISYFT_CORPUS", Path(__file__).parents[2] / "shared" / "names"))
-    if not folder.is_dir():
-        pytest.skip("the tutorial's corpus is not here: set PISYFT_CORPUS to a folder with its 18 files")
-    return folder
 
 
 def test_there_is_a_file_for_each_of_the_tutorials_languages(all_names):

@@ -6,6 +6,7 @@ import torch
 from pisyft.federation import Federation, FederationError
 from pisyft.learning.evaluation import add_up
 from pisyft.learning.models import RNN
+from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 
 
@@ -42,6 +43,24 @@ def test_the_secret_average_of_test_vectors_is_their_plain_average(workers):
     assert 0 < Federation(workers).aggregation_error() < 1e-5
 
 
+def test_workers_train_at_the_same_time_and_tell_how_far_they_are(workers):
+    federation = Federation(workers)
+    told = []
+    settings = TrainingSettings(batch_size=1, passes=60, learning_rate=0.001)
+    done = federation.fit(federation.new_model(), "tutorial", settings, "r1", lambda *each: told.append(each))
+
+    assert {worker: each["names"] for worker, each in done.items()} == {"alice": 48 * 60, "bob": 48 * 60}
+    for worker in ("alice", "bob"):
+        names = [each["names"] for teller, each in told if teller == worker]
+        assert names and names == sorted(names)
+
+
+def test_a_diverging_worker_is_named(workers):
+    federation = Federation(workers)
+    with pytest.raises(Diverged, match="training diverged: .* at step .* .on worker alice."):
+        federation.fit(federation.new_model(), "tutorial", TrainingSettings(learning_rate=1e30, passes=5), "r2")
+
+
 def test_every_batch_is_told(workers):
     federation = Federation(workers, batch_size=20)
     told = []
@@ -64,7 +83,7 @@ def test_a_release_reaches_every_worker_with_a_version_that_counts_up(workers):
     second = federation.release(federation.new_model(), accuracy=0.6, rounds=4)
     assert set(first) == {"alice", "bob"}
     assert all(second[worker] == first[worker] + 1 for worker in first)
-    assert all(worker.command("describe")["released"] == second[worker.id] for worker in workers)
+    assert all(worker.call("describe")["released"] == second[worker.id] for worker in workers)
 
 
 @pytest.mark.parametrize("count", [0, 1])

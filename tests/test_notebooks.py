@@ -51,7 +51,7 @@ def cell_with(notebook, text: str):
 
 
 def test_it_starts_two_workers_with_names_of_their_own(federated_rnn):
-    text = seen(cell_with(federated_rnn, 'command("describe")'))
+    text = seen(cell_with(federated_rnn, 'call("describe")'))
     assert re.search(r"alice trains on 1\d\d\d names of 18 languages, \d+ held out\n", text)
     assert re.search(r"bob trains on 1\d\d\d names of 18 languages", text)
 

@@ -129,7 +129,7 @@ def test_no_process_is_left(in_a_lab):
 
 
 def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
-    released = {worker.id: worker.command("describe")["released"] for worker in workers}
+    released = {worker.id: worker.call("describe")["released"] for worker in workers}
 
     summary = run.train(lab.addresses, run.Settings(rounds=1, good_enough=1.0), tmp_path, console)
 
@@ -137,7 +137,7 @@ def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == summary
     assert "Not released: below 100% on a worker." in console.file.getvalue()
     for worker in workers:
-        assert worker.command("describe")["released"] == released[worker.id]
+        assert worker.call("describe")["released"] == released[worker.id]
 
 
 def test_without_a_lab_nothing_is_compared_with_training_in_one_place(lab, tmp_path, console):

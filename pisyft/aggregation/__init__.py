@@ -1,5 +1,6 @@
-"""Sums that nobody can take apart."""
+"""Sums that nobody can take apart: what a round needs, as pure state machines on NumPy.
 
-from pisyft.aggregation.additive import secure_sum
-
-__all__ = ["secure_sum"]
+`agreement` says what everybody agrees on and what a Pi refuses, `fixed_point` turns numbers into ring elements, and
+`additive`, `masks` and `plain` are the protocols, behind the interface in `protocol`. `pointers` is the notebooks' way,
+with PySyft's own tensors. None but that one knows of PySyft, PyTorch or sockets.
+"""

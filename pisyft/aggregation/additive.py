@@ -1,41 +1,76 @@
-"""Additive secret sharing: a sum of which nobody sees the terms, with PySyft's AdditiveSharingTensor.
+"""Additive secret sharing over the integers modulo 2**64: n shares that add up to an update, one for each participant.
 
-Each worker writes its vector in fixed point, splits it into as many uniformly random shares as there are workers,
-keeps one and sends each of the others one. Each worker adds up the shares it holds. The coordinator adds those sums,
-which gives the sum of the vectors and nothing else. (Additive n-of-n sharing over the integers modulo 2**64, as in
-Damgard, Pastro, Smart and Zakarias 2012, "Multiparty Computation from Somewhat Homomorphic Encryption", section 1.)
+Each Pi makes one random share for every other Pi, subtracts them from its update, which is the share that it keeps, and
+uploads the sum of all shares that it then holds. The sum of these sums is the sum of the updates, and any n - 1 shares
+of an update are random numbers. (Additive n-of-n sharing, as in Damgard, Pastro, Smart and Zakarias 2012, "Multiparty
+Computation from Somewhat Homomorphic Encryption", section 1.)
+
+A random share need not be sent as it is: the 32-byte seed that it is made from says the same (Cramer, Damgard and Ishai
+2005, "Share Conversion, Pseudorandom Secret-Sharing and Applications to Secure Computation"). So a message between two
+Pis has 64 bytes, whatever the size of the model.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Sequence
+from pisyft.aggregation.errors import Refused
+from pisyft.aggregation.protocol import JOIN, SHARE, UPLOAD, Answer, Collector, Contributor
+from pisyft.aggregation.streams import SEED_BYTES, add_stream, new_seed
 
-import torch
-
-# Decimal places of the fixed point. A weight of 0.123456789 travels as 123456; the ring holds up to 9.2e12.
-PRECISION = 6
+STEPS = (JOIN, SHARE, UPLOAD)
 
 
-def secure_sum(vectors: Sequence[torch.Tensor], workers: Sequence) -> torch.Tensor:
-    """The sum of vectors that lie on different workers.
+class AdditiveContributor(Contributor):
+    """Makes shares, takes shares, and uploads the sum of those it holds."""
 
-    Args:
-        vectors: pointers to float vectors of one shape, one on each worker.
-        workers: all of them, at least two. They must know each other: shares go from worker to worker.
+    steps = STEPS
 
-    Returns:
-        The sum, float32, of the vectors' shape; its error is at most len(vectors) * 10**-PRECISION and
-        the rounding of float32.
+    def __init__(self, *arguments, **keywords) -> None:
+        super().__init__(*arguments, **keywords)
+        self._made: dict[str, bytes] = {}
+        self._taken: dict[str, bytes] = {}
 
-    Raises:
-        ValueError: fewer than two workers, or not one vector on each.
-        TransportError: a worker could not be reached.
-    """
-    if len(workers) < 2:
-        raise ValueError("a sum of one worker's vector is that vector: secret sharing needs two workers or more")
-    if [vector.location.id for vector in vectors] != [worker.id for worker in workers]:
-        raise ValueError("secret sharing needs one vector on each worker, in the order of the workers")
-    shared = [vector.fix_precision(precision_fractional=PRECISION).share(*workers).get() for vector in vectors]
-    return functools.reduce(operator.add, shared).get().float_precision()
+    def _answer(self, step, message, update) -> Answer:
+        if step == JOIN:
+            return {}, {}
+        if step == SHARE:
+            self._made = {other: new_seed() for other in self.others}
+            return {}, {other: self.agreement.digest + seed for other, seed in self._made.items()}
+        return {"vector": self._partial_sum(update)}, {}
+
+    def deliver(self, sender: str, message: bytes) -> None:
+        if sender not in self.others:
+            raise Refused(f"{self.name}: {sender} is no participant, and its share is not taken")
+        if sender in self._taken:
+            raise Refused(f"{self.name}: {sender} has sent its share already")
+        if not isinstance(message, bytes) or len(message) != len(self.agreement.digest) + SEED_BYTES:
+            raise Refused(f"{self.name}: the share of {sender} has the wrong length")
+        digest, seed = message[:-SEED_BYTES], message[-SEED_BYTES:]
+        if digest != self.agreement.digest:
+            raise Refused(f"{self.name}: the share of {sender} is for another agreement; who coordinates this round?")
+        self._taken[sender] = seed
+
+    def _partial_sum(self, update):
+        missing = [other for other in self.others if other not in self._taken]
+        if missing:
+            raise Refused(f"{self.name}: no share has come from {', '.join(missing)}")
+        vector = self._ring_of(update)
+        for other in self.others:
+            add_stream(vector, self._made.pop(other), -1)
+            add_stream(vector, self._taken[other], +1)
+        self._taken.clear()
+        return vector
+
+
+class AdditiveCollector(Collector):
+    """Adds the partial sums up, for which it needs everybody's."""
+
+    steps = STEPS
+
+    def _take(self, participant, step, answer) -> None:
+        if step == UPLOAD:
+            self._add(answer["vector"])
+
+    def _finish(self, step) -> None:
+        self._need_everybody()
+        if step == UPLOAD:
+            self._decode(self.agreement.participants)

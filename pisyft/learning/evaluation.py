@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from pisyft.learning.encoding import Encoded, encode
-from pisyft.learning.models import RNN
+from pisyft.learning.models import Model
 from pisyft.learning.names import has_letters
 
 
@@ -70,7 +70,7 @@ def add_up(counts: Iterable[Counts]) -> Counts:
     return first
 
 
-def count_guesses(model: RNN, names: Encoded, n_languages: int) -> Counts:
+def count_guesses(model: Model, names: Encoded, n_languages: int) -> Counts:
     """Have the model guess the language of every name."""
     with torch.no_grad():
         output = model.log_probabilities(names.letters)
@@ -80,7 +80,7 @@ def count_guesses(model: RNN, names: Encoded, n_languages: int) -> Counts:
     return Counts(tuple(map(tuple, confusion.tolist())), loss_sum)
 
 
-def predict(model: RNN, name: str, languages: list[str], count: int = 3) -> list[tuple[float, str]]:
+def predict(model: Model, name: str, languages: list[str], count: int = 3) -> list[tuple[float, str]]:
     """The `count` likeliest languages of a name, each with its log-probability.
 
     Raises:

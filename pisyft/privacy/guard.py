@@ -1,15 +1,16 @@
 """The guard of a Pi: sees every message before it is executed, and every value before it leaves.
 
-This is the policy for pointer notebooks (`teach`): pointers may compute on the names, and what was computed from names
-stays. Three things leave a guarded worker: what came from a coordinator in the first place, sums of shares to which
-every participant contributed, and what the worker's own verbs return.
+Under the policy `strict` there are no pointers: what a coordinator may call by name is all there is. Under `teach`, for
+pointer notebooks, pointers may compute on the names, and what was computed from names stays. Three things leave such a
+worker: what came from a coordinator in the first place, sums of shares to which every participant contributed, and what
+the worker's own verbs return.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,7 +25,6 @@ from syft.messaging.message import (
     ObjectRequestMessage,
     SearchMessage,
     TensorCommandMessage,
-    WorkerCommandMessage,
 )
 from syft.serde.msgpack import torch_serde
 from syft.workers.message_handler import BaseMessageHandler
@@ -45,6 +45,7 @@ from pisyft.privacy.labels import (
 )
 from pisyft.transport import WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
+from pisyft.transport.server import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -52,25 +53,47 @@ logger = logging.getLogger(__name__)
 _PUBLIC_SHARE = "#share-of-a-public-value"
 
 
+STRICT, TEACH = POLICIES = ("strict", "teach")
+
+
 class GuardedWorker(WebsocketServerWorker):
     """A websocket worker that guards private tensors.
 
     Args:
-        verbs: what a coordinator may call by name, beside sending messages about tensors.
-        hook, host, port, id, peers, ...: as for WebsocketServerWorker.
+        policy: "strict" or "teach", see the module's docstring.
+        hook, host, port, id, peers, verbs, ...: as for WebsocketServerWorker.
     """
 
-    def __init__(self, hook, host: str, port: int, id: Id, verbs: Mapping[str, Callable], **kwargs) -> None:
+    def __init__(self, hook, host: str, port: int, id: Id, *, policy: str = STRICT, **kwargs) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"there is no policy {policy!r}, only {' and '.join(POLICIES)}")
+        self.policy = policy
         super().__init__(hook, host, port, id, **kwargs)
         self.labels = LabelBook()
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
         self.own_ids: set[Id] = set()
         self._own_memory: set[int] = set()
-        self.message_handlers = [GuardedMessageHandler(self.object_store, self, dict(verbs))]
+        self.message_handlers = [GuardedMessageHandler(self.object_store, self)]
         self._receiving_from_itself = False
         self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
         _label_what_arrives(self)
+
+    def recv_msg(self, bin_message: bytes) -> bytes:
+        self._check_that_pointers_are_allowed()
+        return super().recv_msg(bin_message)
+
+    def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
+        self._check_that_pointers_are_allowed()
+        super().discard_objects(object_ids)
+
+    def _check_that_pointers_are_allowed(self) -> None:
+        """Before a message is even decoded."""
+        if self.policy == STRICT:
+            raise GetNotPermittedError(
+                f"{self.id} works under the policy {STRICT}, without pointers: it answers its verbs "
+                f"({', '.join(sorted(self._verbs))}). Its owner can start it with --policy {TEACH} for the notebooks"
+            )
 
     def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
         """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else."""
@@ -133,18 +156,23 @@ class GuardedWorker(WebsocketServerWorker):
             return self.id
         return self._caller.id if self._caller.is_peer else None
 
-    def check_sender(self) -> None:
+    def check_caller(self, caller: Caller) -> None:
         """Refuse a caller that says it is a peer and is none of the configured ones, or is this worker.
 
         Its numbers would otherwise count as a contribution to a sum. (That it is the peer it says is for
         authentication to show.)
         """
-        if self._receiving_from_itself or not self._caller.is_peer:
-            return
-        if self._caller.id == self.id or self._caller.id not in self.participants:
-            raise GetNotPermittedError(
-                f"{self._caller.id} is no peer of {self.id}: start it with --peer to make it one"
-            )
+        if caller.is_peer and (caller.id == self.id or caller.id not in self.participants):
+            raise GetNotPermittedError(f"{caller.id} is no peer of {self.id}: start it with --peer to make it one")
+
+    def find_verb(self, name: str, caller: Caller) -> Callable:
+        self.check_caller(caller)
+        return super().find_verb(name, caller)
+
+    def check_sender(self) -> None:
+        """`check_caller` for whoever the message under way comes from."""
+        if not self._receiving_from_itself:
+            self.check_caller(self._caller)
 
 
 def _label_new_shares(worker: GuardedWorker) -> None:
@@ -183,14 +211,9 @@ def _label_what_arrives(worker: GuardedWorker) -> None:
 class GuardedMessageHandler(BaseMessageHandler):
     """PySyft's message handler behind the guard. A message type that is not named here is refused."""
 
-    def __init__(self, object_store, worker: GuardedWorker, verbs: dict[str, Callable]) -> None:
-        self.verbs = verbs
-        super().__init__(object_store, worker)
-
     def init_routing_table(self) -> dict:
         return {
             TensorCommandMessage: self.execute_tensor_command,
-            WorkerCommandMessage: self.execute_worker_command,
             ObjectMessage: self.handle_object_msg,
             ObjectRequestMessage: self.respond_to_obj_req,
             ForceObjectDeleteMessage: self.handle_force_delete_object_msg,
@@ -259,14 +282,6 @@ class GuardedMessageHandler(BaseMessageHandler):
     def handle_force_delete_object_msg(self, message: ForceObjectDeleteMessage) -> None:
         ids = [id_ for id_ in message.object_ids if id_ not in self.worker.own_ids]
         super().handle_force_delete_object_msg(ForceObjectDeleteMessage(ids))
-
-    def execute_worker_command(self, message: WorkerCommandMessage):
-        if message.command_name not in self.verbs:
-            raise GetNotPermittedError(
-                f"{self.worker.id} has no verb {message.command_name!r}, only {', '.join(sorted(self.verbs))}"
-            )
-        args, kwargs, _ = message.message
-        return self.verbs[message.command_name](*args, **kwargs)
 
     def execute_communication_action(self, action):
         raise GetNotPermittedError("objects do not move between workers; shares do: use fix_precision().share(...)")

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import syft
@@ -39,10 +39,12 @@ from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
+    Call,
     Failure,
     Frame,
     Hello,
     Id,
+    Progress,
     Request,
     Result,
     Welcome,
@@ -52,6 +54,7 @@ from pisyft.transport.frames import (
 from pisyft.transport.outbox import Origin, Outbox
 from pisyft.transport.tls import Verifier
 from pisyft.transport.turn import Turn
+from pisyft.transport.values import pack, unpack
 
 TIMEOUT_SECONDS = 60
 # After a connection broke: how often it is made again, and how long in between.
@@ -274,6 +277,25 @@ class WebsocketClientWorker(BaseWorker):
         self._post(data, ids_of_results(message), origin_of(message))
         return None
 
+    def call(self, verb: str, report: Callable[[object], object] | None = None, **arguments):
+        """Call one of the worker's verbs by name, and return what it returns.
+
+        Args:
+            report: called with whatever the verb tells while it is at work. As long as it tells something, it is
+                waited for.
+            arguments: plain values and NumPy arrays (see `values`).
+
+        Raises:
+            TransportError: no answer came.
+            GetNotPermittedError: the worker refuses.
+            Exception: what the verb, or an earlier operation that was not waited for, raised on the worker.
+        """
+        packed = pack(arguments)
+        with self._exchange_lock:
+            if discarded := self._take_discarded():
+                self._outbox.add(Request(next(self._numbers), False, discarded, (), b""))
+            return unpack(self._wait_for_answer_to(Call(next(self._numbers), verb, packed), report))
+
     def _send_msg(self, message: bytes, location: BaseWorker | None = None) -> bytes:
         return self._recv_msg(message)
 
@@ -314,17 +336,19 @@ class WebsocketClientWorker(BaseWorker):
             self.bytes_sent += len(data)
 
     def _wait_for_answer(self, message: bytes) -> bytes:
-        number = next(self._numbers)
-        self._outbox.add(Request(number, True, self._take_discarded(), (), message))
+        return self._wait_for_answer_to(Request(next(self._numbers), True, self._take_discarded(), (), message))
+
+    def _wait_for_answer_to(self, request: Request | Call, report: Callable[[object], object] | None = None) -> bytes:
+        self._outbox.add(request)
         self.answers_waited_for += 1
-        answer = self._exchange(number)
+        answer = self._exchange(request.number, report)
         origin = self._outbox.origin(answer.failed) if isinstance(answer, Failure) else None
-        self._outbox.answered(number)
+        self._outbox.answered(request.number)
         if isinstance(answer, Failure):
             raise rebuild(answer, self.id, origin)
         return answer.value
 
-    def _exchange(self, number: int) -> Result | Failure:
+    def _exchange(self, number: int, report: Callable[[object], object] | None = None) -> Result | Failure:
         """Send everything, over as many connections as it takes, and wait for the answer to request `number`."""
         deadline = time.monotonic() + self.timeout
         broken: Exception | None = None
@@ -333,7 +357,7 @@ class WebsocketClientWorker(BaseWorker):
                 if self._connection is None:
                     self._open(deadline)
                 self._send_outbox()
-                return self._answer_to(number, deadline)
+                return self._answer_to(number, deadline, report)
             except WorkerRestarted:
                 raise
             except TransportError as error:
@@ -362,16 +386,23 @@ class WebsocketClientWorker(BaseWorker):
             "Was the worker stopped, or switched off? Look at the end of its log.",
         ) from broken
 
-    def _answer_to(self, number: int, deadline: float) -> Result | Failure:
+    def _answer_to(
+        self, number: int, deadline: float, report: Callable[[object], object] | None = None
+    ) -> Result | Failure:
         assert self._connection is not None
         while True:
             data = self._connection.recv(timeout=max(0.0, deadline - time.monotonic()))
             self.bytes_received += len(data)
             frame: Frame = decode(data)
-            if not isinstance(frame, (Result, Failure)):
+            if not isinstance(frame, (Result, Failure, Progress)):
                 raise ProtocolError(f"unexpected {type(frame).__name__}")
-            if frame.number == number:  # an earlier one answers a request that timed out
+            if frame.number != number:
+                continue  # an answer to an earlier request, which timed out
+            if not isinstance(frame, Progress):
                 return frame
+            deadline = time.monotonic() + self.timeout
+            if report is not None:
+                report(unpack(frame.value))
 
     # What PySyft's client offers beside messages
 
@@ -459,7 +490,7 @@ class PeerWorker(WebsocketClientWorker):
 
     def _recv_msg(self, message: bytes) -> bytes:
         # Given away before the connection's lock is taken, and taken again after it is released: a thread that holds
-        # the one and waits for the other would wait for ever.
+        # the one and waits for the other would wait for ever. (Verbs, which call peers too, do not take turns.)
         with self._turn.given_away():
             return super()._recv_msg(message)
 

@@ -11,13 +11,20 @@ from pisyft.transport.outbox import Origin
 
 # What PySyft itself reads off an exception that a worker raised.
 _CARRIED = ("ids_generated", "kwargs_")
+_kinds: dict[tuple[str, str], type[BaseException]] = {}
+
+
+def carry(kind: type[BaseException]) -> type[BaseException]:
+    """Have exceptions of a type cross the wire as what they are. A decorator; the text must be the only argument."""
+    _kinds[kind.__module__, kind.__name__] = kind
+    return kind
 
 
 def describe(number: int, error: BaseException) -> Failure:
     """The frame that reports `error`, which request `number` raised."""
     kind = next(each for each in type(error).__mro__ if _known(each.__module__, each.__name__) is each)
     attributes = {name: getattr(error, name) for name in _CARRIED if hasattr(error, name)}
-    return Failure(number, number, kind.__module__, kind.__name__, _text(error), syft.serde.serialize(attributes))
+    return Failure(number, number, kind.__module__, kind.__name__, _text(error), _serialized(attributes))
 
 
 def rebuild(failure: Failure, worker: object, origin: Origin | None = None) -> BaseException:
@@ -45,11 +52,18 @@ def _known(module: str, name: str) -> type[BaseException] | None:
     """The exception type of that name, if it is Python's, PySyft's or PiSyft's and its text is its argument."""
     from pisyft.transport import errors
 
+    if (module, name) in _kinds:
+        return _kinds[module, name]
+
     namespace = {"builtins": builtins, "syft.exceptions": syft.exceptions, errors.__name__: errors}.get(module)
     kind = getattr(namespace, name, None)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)) or kind.__module__ != module:
         return None
     return None if issubclass(kind, (UnicodeError, KeyboardInterrupt, SystemExit, GeneratorExit)) else kind
+
+
+def _serialized(attributes: dict) -> bytes:
+    return syft.serde.serialize(attributes) if attributes else b""
 
 
 def _text(error: BaseException) -> str:

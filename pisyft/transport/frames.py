@@ -1,8 +1,9 @@
 """The frames of the wire protocol: bytes in, dataclasses out. Knows nothing of sockets, workers or PySyft.
 
 One websocket message carries one frame, a msgpack array whose first element is the frame's code, or several requests
-in a `Batch`. A connection begins with `Hello` and `Welcome`; then each `Request` that waits is answered by one `Result`
-or `Failure` with the same number. Requests are executed in the order of their numbers.
+in a `Batch`. A connection begins with `Hello` and `Welcome`. Then each `Call`, and each `Request` that waits, is
+answered by one `Result` or `Failure` with the same number; a call may have `Progress` first. Requests and calls are
+executed in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -72,8 +73,38 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A verb of the worker's, called by name. It is always waited for.
+
+    Attributes:
+        number: counts up with the requests of the session, and means the same.
+        arguments: the packed arguments by name (`values.pack`).
+    """
+
+    code: ClassVar[int] = 7
+    waits: ClassVar[bool] = True
+    number: int
+    verb: str
+    arguments: bytes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a verb tells while it is at work; any number of them come before its `Result`.
+
+    Attributes:
+        number: of the call.
+        value: a packed value (`values.pack`).
+    """
+
+    code: ClassVar[int] = 8
+    number: int
+    value: bytes
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Encoded requests, one after the other."""
+    """Encoded requests and calls, one after the other."""
 
     code: ClassVar[int] = 6
     requests: tuple[bytes, ...]
@@ -81,7 +112,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Result:
-    """The serialized value that a request returned."""
+    """The value that a request returned, serialized, or a call, packed."""
 
     code: ClassVar[int] = 4
     number: int
@@ -107,9 +138,11 @@ class Failure:
     attributes: bytes
 
 
-Frame = Hello | Welcome | Request | Batch | Result | Failure
+Frame = Hello | Welcome | Request | Call | Progress | Batch | Result | Failure
 
-_FRAMES: dict[int, type[Frame]] = {frame.code: frame for frame in (Hello, Welcome, Request, Batch, Result, Failure)}
+_FRAMES: dict[int, type[Frame]] = {
+    frame.code: frame for frame in (Hello, Welcome, Request, Call, Progress, Batch, Result, Failure)
+}
 _TYPES: dict[str, type | tuple[type, ...]] = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
 _FIELDS = {kind: tuple((field.name, str(field.type)) for field in fields(kind)) for kind in _FRAMES.values()}
 

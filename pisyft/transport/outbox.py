@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pisyft.transport.frames import Batch, Request, encode
+from pisyft.transport.frames import Batch, Call, Request, encode
 
 # More than this without an answer, and the caller should wait for one: what is kept must not grow for ever.
 _MAX_REQUESTS = 1024
@@ -45,7 +45,7 @@ class Outbox:
         self._unsent = self._unsent_bytes = 0
         self._bytes = 0
 
-    def add(self, request: Request, origin: Origin | None = None) -> None:
+    def add(self, request: Request | Call, origin: Origin | None = None) -> None:
         """Take a request; its number must be higher than those before."""
         data = encode(request)
         self._kept.append(_Kept(request.number, data, origin))

@@ -8,9 +8,11 @@ import os
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
+from syft.exceptions import GetNotPermittedError
 from syft.generic.object_storage import ObjectStore
 from syft.messaging.message import ForceObjectDeleteMessage
 from syft.workers.virtual import VirtualWorker
@@ -24,10 +26,12 @@ from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
     Batch,
+    Call,
     Failure,
     Frame,
     Hello,
     Id,
+    Progress,
     Request,
     Result,
     Welcome,
@@ -37,6 +41,7 @@ from pisyft.transport.frames import (
 from pisyft.transport.sessions import Sessions
 from pisyft.transport.tls import server_context
 from pisyft.transport.turn import Turn
+from pisyft.transport.values import pack, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +53,22 @@ class Caller(NamedTuple):
 
     id: Id
     is_peer: bool
+
+    @property
+    def role(self) -> str:
+        return "peer" if self.is_peer else "coordinator"
+
+
+class Calling(NamedTuple):
+    """What a verb is told beside its arguments.
+
+    Attributes:
+        caller: who calls.
+        report: tells the caller something while the verb is at work: a plain value.
+    """
+
+    caller: Caller
+    report: Callable[[object], None]
 
 
 class PortInUse(OSError):
@@ -72,6 +93,9 @@ class WebsocketServerWorker(VirtualWorker):
         loop: ignored; PySyft's transport needed an event loop.
         cert_path, key_path: files with certificate and private key, for TLS.
         peers: the addresses, `(host, port)`, of the other workers that this one may talk to, by id.
+        verbs: what coordinators may call by name: functions of a `Calling` and the arguments. They do not take turns,
+            so that a long one holds up nobody.
+        peer_verbs: the same, for peers.
         listener: a socket that listens already, in place of host and port.
 
     Raises:
@@ -92,6 +116,8 @@ class WebsocketServerWorker(VirtualWorker):
         key_path: str | None = None,
         *,
         peers: Mapping[Id, tuple[str, int]] | None = None,
+        verbs: Mapping[str, Callable] | None = None,
+        peer_verbs: Mapping[str, Callable] | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         self.host, self.port = host, port
@@ -109,6 +135,7 @@ class WebsocketServerWorker(VirtualWorker):
             PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
             for peer, (peer_host, peer_port) in (peers or {}).items()
         ]
+        self._verbs, self._peer_verbs = dict(verbs or {}), dict(peer_verbs or {})
         self._listener = listener
         self._tls = server_context(cert_path, key_path) if cert_path and key_path else None
         self._caller = Caller(self.id, is_peer=False)
@@ -166,7 +193,7 @@ class WebsocketServerWorker(VirtualWorker):
             session = self._sessions.get(session_name)
             for data in connection:
                 for request in _requests(decode(data)):
-                    answer = session.answer(request, lambda request: self._execute(request, caller))
+                    answer = session.answer(request, lambda request: self._execute(request, caller, connection))
                     if answer is not None:
                         connection.send(encode(answer))
         except ConnectionClosed:
@@ -184,7 +211,9 @@ class WebsocketServerWorker(VirtualWorker):
         connection.send(encode(Welcome(self.id, self._incarnation)))
         return Caller(hello.sender, hello.peer), hello.session
 
-    def _execute(self, request: Request, caller: Caller) -> Result | Failure:
+    def _execute(self, request: Request | Call, caller: Caller, connection: ServerConnection) -> Result | Failure:
+        if isinstance(request, Call):
+            return self._call_verb(request, caller, connection)
         with self._turn:
             self._caller = caller
             try:
@@ -197,6 +226,33 @@ class WebsocketServerWorker(VirtualWorker):
                 return describe(request.number, error)
             finally:
                 self._caller = Caller(self.id, is_peer=False)
+
+    def _call_verb(self, call: Call, caller: Caller, connection: ServerConnection) -> Result | Failure:
+        def report(value: object) -> None:
+            with suppress(ConnectionClosed):  # the answer waits for the caller's next connection
+                connection.send(encode(Progress(call.number, pack(value))))
+
+        try:
+            verb = self.find_verb(call.verb, caller)
+            arguments = unpack(call.arguments)
+            if not isinstance(arguments, dict):
+                raise ProtocolError("a call's arguments have names")
+            return Result(call.number, pack(verb(Calling(caller, report), **arguments)))
+        except Exception as error:
+            logger.debug("%s, called by %s, failed", call.verb, caller.id, exc_info=True)
+            return describe(call.number, error)
+
+    def find_verb(self, name: str, caller: Caller) -> Callable:
+        """The verb of that name, as far as this caller may call it.
+
+        Raises:
+            GetNotPermittedError: there is none.
+        """
+        verbs = self._peer_verbs if caller.is_peer else self._verbs
+        if name not in verbs:
+            listed = ", ".join(sorted(verbs)) or "none at all"
+            raise GetNotPermittedError(f"{self.id} has no verb {name!r} for a {caller.role}, only {listed}")
+        return verbs[name]
 
     def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
         """Remove objects that a caller holds no pointer to any more."""
@@ -233,14 +289,14 @@ class PoisonableStore(ObjectStore):
         super().rm_obj(obj_id, force)
 
 
-def _requests(frame: Frame) -> Iterator[Request]:
-    """The requests in a frame.
+def _requests(frame: Frame) -> Iterator[Request | Call]:
+    """The requests and calls in a frame.
 
     Raises:
         ProtocolError: it is none and holds none.
     """
     for request in map(decode, frame.requests) if isinstance(frame, Batch) else (frame,):
-        if not isinstance(request, Request):
+        if not isinstance(request, (Request, Call)):
             raise ProtocolError(f"unexpected {type(request).__name__}")
         yield request
 

@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from pisyft.transport.frames import Failure, Request, Result
+from pisyft.transport.frames import Call, Failure, Request, Result
 
 # A session costs its last answer. A caller that comes back after this many others starts anew.
 _REMEMBERED_SESSIONS = 256
+
+Execute = Callable[[Request | Call], Result | Failure]
 
 
 class Session:
@@ -22,7 +24,7 @@ class Session:
         self._answer: Result | Failure | None = None
         self._unreported: Failure | None = None
 
-    def answer(self, request: Request, execute: Callable[[Request], Result | Failure]) -> Result | Failure | None:
+    def answer(self, request: Request | Call, execute: Execute) -> Result | Failure | None:
         """Execute a new request; answer a repeated one as before.
 
         A caller that lost its connection repeats its requests over a new one while the first connection's thread may
@@ -37,7 +39,7 @@ class Session:
                 self._number = request.number
             return self._answer if request.number == self._number else None
 
-    def _execute(self, request: Request, execute: Callable[[Request], Result | Failure]) -> Result | Failure | None:
+    def _execute(self, request: Request | Call, execute: Execute) -> Result | Failure | None:
         if not request.waits:
             answer = execute(request)
             if isinstance(answer, Failure):

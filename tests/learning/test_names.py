@@ -1,6 +1,7 @@
 """Surnames: spelling, reading, holding out, dealing."""
 
 import string
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -8,16 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pisyft.learning.alphabet import TUTORIAL, UNICODE
 from pisyft.learning.names import (
-    LETTERS,
     NamesError,
+    Parts,
+    add_name,
     deal,
-    has_letters,
+    deal_parts,
+    dirichlet_shares,
+    equal_shares,
     hold_out,
-    normalise,
+    in_several_languages,
+    keep_parts,
     read_folder,
+    read_parts,
+    shares_by_language,
+    shares_from_table,
+    split,
     total,
+    workers_of_table,
     write_folder,
+    write_parts,
 )
 
 # Names of some languages, no two alike within one.
@@ -33,41 +45,6 @@ def write(folder: Path, **files: str) -> Path:
     for language, text in files.items():
         (folder / f"{language}.txt").write_bytes(text.encode("utf-8"))
     return folder
-
-
-def test_the_alphabet_is_the_tutorials_of_57_letters():
-    assert LETTERS == "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;'"
-
-
-@pytest.mark.parametrize(
-    ("name", "normalised"),
-    [
-        ("Ślusàrski", "Slusarski"),  # the tutorial's own example
-        ("Dvořák", "Dvorak"),
-        ("O'Néàl", "O'Neal"),
-        ("Nguyễn", "Nguyen"),
-        ("Dvor\u030ca\u0301k", "Dvorak"),  # accents as characters of their own
-        ("Au-Yeung", "AuYeung"),  # no hyphen among the 57
-        ("Łukasiewicz", "ukasiewicz"),  # Ł is no L with an accent, to Unicode and to the tutorial
-        ("de la Cruz", "de la Cruz"),
-        ("  Abe\t", "Abe"),
-    ],
-)
-def test_a_name_is_normalised_as_in_the_tutorial(name, normalised):
-    assert normalise(name) == normalised
-
-
-@given(st.text())
-def test_normalised_names_have_known_letters_only_and_stay_as_they_are(name):
-    once = normalise(name)
-
-    assert set(once) <= set(LETTERS)
-    assert normalise(once).strip() == once.strip()
-
-
-@pytest.mark.parametrize(("name", "has"), [("Abe", True), ("é", True), ("王", False), ("'. ,;-", False), ("", False)])
-def test_a_name_has_letters_when_more_than_signs_is_left_of_it(name, has):
-    assert has_letters(name) is has
 
 
 def test_names_are_read_as_they_are_spelled_in_the_order_of_the_file(tmp_path):
@@ -153,10 +130,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", "\ufeff"])
-def test_a_language_without_names_is_named(tmp_path, text):
+def test_a_language_may_have_no_names_where_another_has(tmp_path, text):
     write(tmp_path, Korean="Kim\n", Irish=text)
 
-    with pytest.raises(NamesError, match=rf"{tmp_path}/Irish\.txt holds no names.*remove the file"):
+    assert read_folder(tmp_path) == {"Irish": [], "Korean": ["Kim"]}
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "\ufeff"])
+def test_a_folder_whose_files_hold_nothing_is_named(tmp_path, text):
+    write(tmp_path, Korean=text, Irish=text)
+
+    with pytest.raises(NamesError, match=f"{tmp_path} holds no names"):
+        read_folder(tmp_path)
+
+
+def test_a_line_too_long_for_a_surname_is_named(tmp_path):
+    write(tmp_path, Irish=f"Daly\n{'Walsh ' * 20}\n")
+
+    with pytest.raises(NamesError, match=rf"{tmp_path}/Irish\.txt, line 2 is longer than 100 letters"):
         read_folder(tmp_path)
 
 
@@ -202,50 +193,289 @@ def test_a_fifth_of_each_language_is_held_out_and_at_least_one_of_two(count, hel
     assert len(train["Letters"]) == count - held_out_of
 
 
-@given(names=NAMES, hands=st.integers(1, 4), seed=SEEDS)
-def test_dealing_gives_every_name_to_one_worker(names, hands, seed):
-    enough = {language: of_language for language, of_language in names.items() if len(of_language) >= hands}
+def test_names_differ_by_the_letters_of_the_alphabet(tmp_path):
+    write(tmp_path, German="Müller\nMuller\nMUELLER\n", Greek="Papadopoulos\n")
 
-    dealt = deal(enough, hands, seed)
+    assert read_folder(tmp_path, TUTORIAL)["German"] == ["Müller", "MUELLER"]
+    assert read_folder(tmp_path, UNICODE)["German"] == ["Müller", "Muller", "MUELLER"]
 
-    assert len(dealt) == hands
-    for language, of_language in enough.items():
+
+def test_greek_and_cyrillic_names_are_read_with_the_unicode_alphabet(tmp_path):
+    write(tmp_path, Greek="Παπαδόπουλος\n", Russian="Иванов\n")
+
+    assert read_folder(tmp_path, UNICODE) == {"Greek": ["Παπαδόπουλος"], "Russian": ["Иванов"]}
+
+
+def test_a_name_of_two_languages_stays_in_both_and_is_counted():
+    names = {"Chinese": ["Lee", "Lee", "Wang"], "Korean": ["Lee", "Kim"], "Vietnamese": ["Lê", "Kim"]}
+
+    assert in_several_languages(names) == 2  # Lee, Kim
+    assert in_several_languages({**names, "English": ["Le"]}) == 3  # Lê, in the tutorial's letters
+    assert in_several_languages({**names, "English": ["Le"]}, UNICODE) == 2
+
+
+@given(names=NAMES, seed=SEEDS)
+def test_splitting_puts_every_name_in_one_of_three_parts(names, seed):
+    parts = split(names, seed)
+
+    assert parts.languages == list(names)
+    assert {language: sorted(of_language) for language, of_language in parts.together.items()} == {
+        language: sorted(of_language) for language, of_language in names.items()
+    }
+
+
+@given(names=NAMES, seed=SEEDS)
+def test_the_same_seed_splits_the_same_names_in_whatever_order_they_come(names, seed):
+    reversed_names = {language: of_language[::-1] for language, of_language in names.items()}
+
+    assert split(names, seed) == split(reversed_names, seed)
+
+
+def test_another_seed_splits_otherwise():
+    names = {"Letters": list(string.ascii_letters)}
+
+    assert split(names, 1) != split(names, 2)
+
+
+@pytest.mark.parametrize(
+    ("count", "train", "validation", "test"),
+    [(0, 0, 0, 0), (1, 1, 0, 0), (2, 1, 0, 1), (3, 2, 0, 1), (4, 2, 1, 1), (10, 7, 1, 2), (50, 35, 5, 10)],
+)
+def test_seven_of_ten_are_to_train_on_one_to_choose_by_and_two_to_test_on(count, train, validation, test):
+    parts = split({"Letters": list(string.ascii_letters[:count])})
+
+    assert [len(names["Letters"]) for _, names in parts.items()] == [train, validation, test]
+
+
+def test_the_corpus_has_17_993_names_without_repeats_and_splits_70_10_20(corpus):
+    names = read_folder(corpus)
+
+    parts = split(names)
+
+    assert total(names) == 17_993
+    assert len(names["Arabic"]) == 108
+    for _, of_part in parts.items():
+        assert all(of_part.values())
+    assert [total(of_part) / total(names) for _, of_part in parts.items()] == pytest.approx([0.7, 0.1, 0.2], abs=0.001)
+
+
+def test_a_folder_in_three_parts_is_read_as_it_was_written(tmp_path):
+    parts = Parts(train={"A": ["Ab", "Ac"], "B": []}, validation={"A": [], "B": ["Bo"]}, test={"A": ["Ae"], "B": []})
+
+    write_parts(parts, tmp_path / "names")
+
+    assert read_parts(tmp_path / "names") == parts
+    assert read_folder(tmp_path / "names") == {"A": ["Ab", "Ac", "Ae"], "B": ["Bo"]}
+
+
+def test_a_folder_that_says_nothing_of_parts_is_split_by_the_seed(tmp_path):
+    names = {"Letters": sorted(string.ascii_letters)}
+    write_folder(names, tmp_path)
+
+    assert read_parts(tmp_path, seed=3) == split(names, 3)
+
+
+def test_names_added_to_a_folder_whose_parts_are_kept_are_trained_on_and_hold_nothing_else_out(tmp_path):
+    write_folder({"Letters": sorted(string.ascii_letters)}, tmp_path)
+    before = read_parts(tmp_path, seed=3)
+    keep_parts(tmp_path, before)
+
+    with (tmp_path / "Letters.txt").open("a") as file:
+        file.write("Daly\nWalsh\n")
+    after = read_parts(tmp_path, seed=4)
+
+    assert (after.validation, after.test) == (before.validation, before.test)
+    assert set(after.train["Letters"]) - set(before.train["Letters"]) == {"Daly", "Walsh"}
+
+
+def test_a_name_that_is_held_out_is_not_trained_on_whoever_writes_it_there(tmp_path):
+    write_parts(Parts({"Irish": ["Daly", "Walsh"]}, {"Irish": ["Walsh"]}, {"Irish": ["Dàly", "Walsh"]}), tmp_path)
+
+    assert read_parts(tmp_path) == Parts({"Irish": []}, {"Irish": []}, {"Irish": ["Dàly", "Walsh"]})
+
+
+def test_an_added_name_is_trained_on(tmp_path):
+    parts = Parts({"Igbo": ["Eze"], "Irish": ["Daly"]}, {"Igbo": [], "Irish": []}, {"Igbo": ["Obi"], "Irish": []})
+    write_parts(parts, tmp_path)
+
+    file = add_name(" Okonkwo ", "Igbo", tmp_path)
+
+    assert file == tmp_path / "train" / "Igbo.txt"
+    assert read_parts(tmp_path).train == {"Igbo": ["Eze", "Okonkwo"], "Irish": ["Daly"]}
+    assert list(tmp_path.rglob("*.*")) == list(tmp_path.rglob("*.txt"))  # nothing half written is left
+
+
+@pytest.mark.parametrize("content", ["Eze\nObi", "Eze\nObi\n", "\ufeffEze\r\nObi\r\n"])
+def test_a_name_is_added_on_a_line_of_its_own_whatever_an_editor_left(tmp_path, content):
+    write(tmp_path, Igbo=content)
+
+    add_name("Ọkọ\u0301nkwọ", "Igbo", tmp_path, UNICODE)
+
+    assert read_folder(tmp_path, UNICODE) == {"Igbo": ["Eze", "Obi", unicodedata.normalize("NFC", "Ọkọ\u0301nkwọ")]}
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "message"),
+    [
+        ("Obi", "Igbo", "Igbo has Obi already: nothing to do"),
+        ("Òbi", "Igbo", "Igbo has Òbi already, spelled Obi, which is the same"),
+        ("Daly", "Irish", "has no language 'Irish', but Greek, Igbo.*agree with the others"),
+        ("王", "Igbo", "no letter of '王' is known"),
+        ("", "Igbo", "no letter of '' is known"),
+        ("O" * 101, "Igbo", "longer than 100 letters"),
+    ],
+)
+def test_a_name_that_cannot_be_added_is_refused_and_changes_nothing(tmp_path, name, language, message):
+    write_parts(Parts({"Igbo": ["Eze"], "Greek": ["Dimas"]}, {"Igbo": []}, {"Igbo": ["Obi"]}), tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.txt")}
+
+    with pytest.raises(NamesError, match=message):
+        add_name(name, language, tmp_path)
+
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.txt")} == before
+
+
+def test_a_new_language_is_made_when_asked_for_and_never_outside_the_folder(tmp_path):
+    write_folder({"Irish": ["Daly"]}, tmp_path / "names")
+
+    add_name("Okonkwo", "Igbo", tmp_path / "names", new_language=True)
+    with pytest.raises(NamesError, match="no name of a language"):
+        add_name("Okonkwo", "../Igbo", tmp_path / "names", new_language=True)
+
+    assert read_folder(tmp_path / "names") == {"Igbo": ["Okonkwo"], "Irish": ["Daly"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["names"]
+
+
+SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=5).filter(sum)
+
+
+@given(names=NAMES, shares=SHARES, seed=SEEDS)
+def test_dealing_gives_every_name_to_one_worker_by_the_shares(names, shares, seed):
+    dealt = deal(names, dict.fromkeys(names, shares), seed)
+
+    assert [list(hand) for hand in dealt] == [list(names)] * len(shares)
+    for language, of_language in names.items():
         assert Counter(name for hand in dealt for name in hand[language]) == Counter(of_language)
+        for hand, share in zip(dealt, shares, strict=True):
+            assert abs(len(hand[language]) - share / sum(shares) * len(of_language)) < 1.001
 
 
 @given(names=NAMES, hands=st.integers(1, 4), seed=SEEDS)
-def test_dealing_is_fair(names, hands, seed):
-    enough = {language: of_language for language, of_language in names.items() if len(of_language) >= hands}
+def test_dealing_in_equal_shares_is_fair(names, hands, seed):
+    dealt = deal(names, equal_shares(names, hands), seed)
 
-    for language in enough:
-        sizes = [len(hand[language]) for hand in deal(enough, hands, seed)]
+    for language in names:
+        sizes = [len(hand[language]) for hand in dealt]
         assert max(sizes) - min(sizes) <= 1
 
 
-@given(names=NAMES, hands=st.integers(1, 4), seed=SEEDS)
-def test_the_same_seed_deals_the_same_names_in_whatever_order_they_come(names, hands, seed):
-    enough = {language: of_language for language, of_language in names.items() if len(of_language) >= hands}
-    reversed_names = {language: of_language[::-1] for language, of_language in enough.items()}
+def test_what_is_left_over_goes_to_different_workers():
+    names = {f"Language {letter}": ["Ab", "Ac", "Ad"] for letter in string.ascii_letters}
 
-    assert deal(enough, hands, seed) == deal(reversed_names, hands, seed)
+    totals = [total(hand) for hand in deal(names, equal_shares(names, 10))]
+
+    assert min(totals) > 5  # of 156 names, 15.6 each; without a shift, seven workers would have none
+
+
+@given(names=NAMES, shares=SHARES, seed=SEEDS)
+def test_the_same_seed_deals_the_same_names_in_whatever_order_they_come(names, shares, seed):
+    reversed_names = {language: of_language[::-1] for language, of_language in names.items()}
+
+    assert deal(names, dict.fromkeys(names, shares), seed) == deal(reversed_names, dict.fromkeys(names, shares), seed)
 
 
 def test_another_seed_deals_other_hands():
     names = {"Letters": list(string.ascii_letters)}
 
-    assert deal(names, 2, seed=1) != deal(names, 2, seed=2)
+    assert deal(names, equal_shares(names, 2), seed=1) != deal(names, equal_shares(names, 2), seed=2)
 
 
-def test_no_worker_trains_on_a_name_that_another_one_holds_out():
-    for_alice, for_bob = (hold_out(hand) for hand in deal({"Letters": list(string.ascii_letters)}, 2))
+def test_names_are_split_before_they_are_dealt_so_that_no_worker_trains_on_what_another_tests():
+    names = {"Letters": list(string.ascii_letters)}
+    parts = split(names)
 
-    assert not set(for_alice[0]["Letters"]) & set(for_bob[1]["Letters"])
-    assert not set(for_bob[0]["Letters"]) & set(for_alice[1]["Letters"])
+    alice, bob = deal_parts(parts, equal_shares(names, 2))
+
+    assert sorted(alice.train["Letters"] + bob.train["Letters"]) == parts.train["Letters"]
+    assert sorted(alice.validation["Letters"] + bob.validation["Letters"]) == parts.validation["Letters"]
+    assert sorted(alice.test["Letters"] + bob.test["Letters"]) == parts.test["Letters"]
 
 
-def test_a_language_with_fewer_names_than_workers_cannot_be_dealt():
-    with pytest.raises(NamesError, match="Irish has 2 names, too few for 3 workers"):
-        deal({"Korean": ["Kim", "Lee", "Park"], "Irish": ["Daly", "Walsh"]}, 3)
+def test_by_language_two_workers_have_nine_each(all_names):
+    names = read_folder(all_names)
+    parts = split(names)
+
+    hands = deal_parts(parts, shares_by_language(list(names), 2, seed=1))
+
+    for _, *of_hands in zip(parts.items(), *(hand.items() for hand in hands), strict=True):
+        assert [sum(map(bool, of_hand.values())) for _, of_hand in of_hands] == [9, 9]
+    alices = [language for language, of_language in hands[0].train.items() if of_language]
+    assert alices == [language for language, of_language in hands[0].test.items() if of_language]
+    assert shares_by_language(list(names), 2, seed=1) == shares_by_language(list(names), 2, seed=1)
+    assert shares_by_language(list(names), 2, seed=1) != shares_by_language(list(names), 2, seed=2)
+
+
+def test_more_workers_than_languages_cannot_have_whole_languages():
+    with pytest.raises(NamesError, match="2 languages are too few for 3 workers"):
+        shares_by_language(["Greek", "Irish"], 3)
+
+
+def test_dirichlet_shares_are_less_alike_the_smaller_alpha():
+    languages = [f"Language {letter}" for letter in string.ascii_letters]
+
+    def largest(alpha: float) -> float:
+        shares = dirichlet_shares(languages, 10, alpha, seed=1)
+        return sum(max(each) / sum(each) for each in shares.values()) / len(shares)
+
+    assert 0.1 < largest(1000) < 0.12 < largest(5) < largest(0.5) < largest(0.01)
+    assert largest(1e-9) == pytest.approx(1)
+    assert dirichlet_shares(languages, 3, 0.5, seed=1) == dirichlet_shares(languages, 3, 0.5, seed=1)
+    assert dirichlet_shares(languages, 3, 0.5, seed=1) != dirichlet_shares(languages, 3, 0.5, seed=2)
+
+
+@pytest.mark.parametrize("alpha", [0, -1, float("nan"), float("inf")])
+def test_an_alpha_that_is_no_number_above_zero_is_refused(alpha):
+    with pytest.raises(NamesError, match="alpha is .* above zero"):
+        dirichlet_shares(["Greek"], 2, alpha)
+
+
+def test_a_table_says_who_gets_how_much(tmp_path):
+    table = tmp_path / "shares.csv"
+    table.write_text("language, worker, share\nGreek, bob, 3\nGreek, alice, 1\nIrish, bob, 0.5\n")
+
+    assert workers_of_table(table) == ["bob", "alice"]
+    assert shares_from_table(table, ["Greek", "Irish"], ["alice", "bob"]) == {"Greek": [1, 3], "Irish": [0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "must begin with the line: language,worker,share"),
+        ("Greek,alice,1\n", "must begin with the line: language,worker,share"),
+        ("language,worker,share\nGreek,alice,1\nKlingon,alice,1\n", "line 3: there are no names.*'Klingon'"),
+        ("language,worker,share\nGreek,carol,1\n", "line 2: there is no worker 'carol'"),
+        ("language,worker,share\nGreek,alice,much\n", "line 2: 'much' is no share"),
+        ("language,worker,share\nGreek,alice,-1\n", "line 2: '-1' is no share"),
+        ("language,worker,share\nGreek,alice,inf\n", "line 2: 'inf' is no share"),
+        ("language,worker,share\nGreek,alice\n", "line 2: None is no share"),
+        ("language,worker,share\nGreek,alice,1\n", "gives Irish to no worker"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path, lines, message):
+    table = tmp_path / "shares.csv"
+    table.write_text(lines)
+
+    with pytest.raises(NamesError, match=rf"{table}.*{message}"):
+        shares_from_table(table, ["Greek", "Irish"], ["alice", "bob"])
+
+
+def test_a_table_that_is_not_there_or_no_text_is_named(tmp_path):
+    (tmp_path / "shares.csv").write_bytes(b"language,worker,share\nGreek,al\xefce,1\n")
+
+    with pytest.raises(NamesError, match=r"shares\.csv is not UTF-8"):
+        shares_from_table(tmp_path / "shares.csv", ["Greek"], ["alice"])
+    with pytest.raises(NamesError, match=r"nowhere\.csv cannot be read: No such file"):
+        workers_of_table(tmp_path / "nowhere.csv")
 
 
 def test_what_is_written_is_read_again(tmp_path):

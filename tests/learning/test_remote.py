@@ -38,7 +38,7 @@ def test_names_are_found_by_their_tags(workers):
         names = find_names(worker)
 
         assert names.worker is worker
-        assert names.count == worker.command("describe")["train"] == 48
+        assert names.count == worker.call("describe")["train"] == 48
         assert names.letters.shape == (names.steps, 48, 57)
         assert names.mask.shape == (names.steps, 48, 1)
         assert names.languages.shape == (48,)

@@ -1,0 +1,148 @@
+"""The commands about names: `pisyft data` and `pisyft names`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pisyft.problems import Problem
+
+ALPHABETS = click.Choice(["tutorial", "unicode"])  # as in pisyft.learning.alphabet, which --help does not wait for
+
+
+@click.group()
+def data() -> None:
+    """Names: fetching the tutorial's, dealing them out to workers."""
+
+
+@data.command()
+@click.argument("names", type=click.Path(path_type=Path))
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the workers' folders go."
+)
+@click.option("--worker", "workers", multiple=True, help="A worker's id; once for each worker.")
+@click.option("--workers", "count", type=click.IntRange(1), help="So many workers, called pi-1, pi-2, ...")
+@click.option(
+    "--by",
+    type=click.Choice(["equal", "language", "dirichlet", "table"]),
+    default="equal",
+    show_default=True,
+    help="Equal parts of everything; whole languages; unequal parts, drawn with --alpha; or as FILE says.",
+)
+@click.argument("table", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
+@click.option("--alpha", type=float, default=0.5, show_default=True, help="The smaller, the less alike the workers.")
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
+@click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
+def split(
+    names: Path,
+    table: Path | None,
+    into: Path,
+    workers: tuple[str, ...],
+    count: int | None,
+    by: str,
+    alpha: float,
+    alphabet: str,
+    seed: int,
+) -> None:
+    """Deal a folder of names out: INTO/ID/names for each worker, every name to one of them.
+
+    Each language's names are split first: 70 % to train on, 10 % to choose by, 20 % to test on. Each part is then
+    dealt alike, and has a folder of its own: train, validation, test.
+
+    \b
+    Examples:
+      pisyft data split data/names --into classroom --worker alice --worker bob
+      pisyft data split data/names --into classroom --worker alice --worker bob --by language
+      pisyft data split data/names --into classroom --workers 10 --by dirichlet --alpha 0.5
+      pisyft data split data/names --into classroom --by table shares.csv
+    """
+    from rich.console import Console
+
+    from pisyft import charts
+    from pisyft.learning import names as dealing
+    from pisyft.learning.alphabet import alphabet_by_name
+
+    if (by == "table") != (table is not None):
+        raise Problem("a table of shares goes with --by table, and --by table with one: --by table shares.csv")
+    if count and workers:
+        raise Problem("name the workers with --worker, or say how many with --workers: not both")
+    try:
+        ids = list(workers) or [f"pi-{number}" for number in range(1, (count or 0) + 1)]
+        if not ids and table:
+            ids = dealing.workers_of_table(table)
+        _check_ids(ids, into)
+        letters = alphabet_by_name(alphabet)
+        everything = dealing.read_folder(names, letters)
+        if by == "equal":
+            shares = dealing.equal_shares(everything, len(ids))
+        elif by == "language":
+            shares = dealing.shares_by_language(list(everything), len(ids), seed)
+        elif by == "dirichlet":
+            shares = dealing.dirichlet_shares(everything, len(ids), alpha, seed)
+        else:
+            assert table is not None
+            shares = dealing.shares_from_table(table, everything, ids)
+        hands = dealing.deal_parts(dealing.split(everything, seed), shares, seed)
+    except dealing.NamesError as error:
+        raise Problem(str(error)) from error
+    for worker, hand in zip(ids, hands, strict=True):
+        if not dealing.total(hand.train) or not dealing.total(hand.test):
+            raise Problem(
+                f"{worker} would get no names to {'test' if dealing.total(hand.train) else 'train'} on: deal to fewer "
+                "workers, or with another seed or other shares"
+            )
+    for worker, hand in zip(ids, hands, strict=True):
+        try:
+            dealing.write_parts(hand, into / worker / "names")
+        except OSError as error:
+            raise Problem(f"cannot write {error.filename or into}: {error.strerror}") from error
+    Console().print(charts.dealt(dict(zip(ids, hands, strict=True))))
+    if several := dealing.in_several_languages(everything, letters):
+        click.echo(f"{several} names occur in two languages or more. They stay in each.")
+    for worker, hand in zip(ids, hands, strict=True):
+        held = [language for language, of_language in hand.together.items() if of_language]
+        click.echo(f"{into / worker / 'names'}: {dealing.total(hand.together)} names of {len(held)} languages")
+
+
+def _check_ids(workers: list[str], into: Path) -> None:
+    if not workers:
+        raise Problem("name the workers: --worker alice --worker bob")
+    if len(set(workers)) < len(workers):
+        raise Problem(f"two workers have the same id: {', '.join(workers)}")
+    for worker in workers:
+        if worker in ("", ".", "..") or "/" in worker:
+            raise Problem(f"{worker!r} cannot be a worker's id: it is the name of a folder, too")
+        target = into / worker / "names"
+        if target.is_dir() and any(target.iterdir()):
+            raise Problem(f"{target} holds names already: remove them first, or choose another folder with --into")
+
+
+@click.group()
+def names() -> None:
+    """The names of one worker, on its Pi."""
+
+
+@names.command()
+@click.argument("name")
+@click.option("--language", required=True, help="The language that it is of.")
+@click.option("--data", "folder", type=click.Path(path_type=Path), required=True, help="The worker's folder of names.")
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
+@click.option("--new-language", is_flag=True, help="Make the language if the folder does not have it.")
+def add(name: str, language: str, folder: Path, alphabet: str, new_language: bool) -> None:
+    """Add a surname to those that a worker trains on, from its next round on.
+
+    \b
+    Example, on a Pi:
+      pisyft names add Novotná --language Czech --data names/
+    """
+    from pisyft.learning.alphabet import alphabet_by_name
+    from pisyft.learning.names import NamesError, add_name
+
+    try:
+        file = add_name(name, language, folder, alphabet_by_name(alphabet), new_language)
+    except NamesError as error:
+        raise Problem(str(error)) from error
+    except OSError as error:
+        raise Problem(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    click.echo(f"{file}: {' '.join(name.split())} added. The next round trains on it.")

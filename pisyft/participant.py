@@ -1,0 +1,220 @@
+"""One worker's part in a federation: names that stay, and the verbs that answer questions about them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from syft.exceptions import GetNotPermittedError
+
+from pisyft.learning.alphabet import TUTORIAL, Alphabet
+from pisyft.learning.encoding import encode, mask, one_hot
+from pisyft.learning.evaluation import count_guesses
+from pisyft.learning.models import Model, make_model
+from pisyft.learning.names import NamesByLanguage, NamesError, hold_out, total
+from pisyft.learning.training import Diverged, TrainingSettings, fit
+from pisyft.learning.vectors import load_vector, to_vector
+from pisyft.privacy import GuardedWorker
+from pisyft.release import Card, ModelStore
+from pisyft.transport.failures import carry
+from pisyft.transport.server import Calling
+
+# A figure over fewer names than this could tell something about one of them.
+MIN_NAMES = 10
+TRAIN, HELD_OUT = "train", "held out"
+# How often a worker tells how far it is.
+_REPORT_SECONDS = 0.2
+
+carry(Diverged)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a round of training changed: it waits on the worker to be summed up with the others'.
+
+    Attributes:
+        round: the id of the round.
+        change: the trained parameters minus the ones that the round began with, float32, (parameters,).
+        names: how many names it was trained on.
+    """
+
+    round: str
+    change: np.ndarray
+    names: int
+
+
+class Participant:
+    """One worker's part in a federation: names that stay, and answers about them in counts.
+
+    `verbs` are what a coordinator may call by name, and all that it may call. Each takes a `Calling` first, then plain
+    values and NumPy arrays by name, and returns plain values. They are called in any thread, also at the same time.
+
+    Args:
+        worker_id: the id of the worker.
+        names: its names, by language.
+        seed: chooses the names that are held out for evaluation, and the order in which the others are trained on.
+        store: where released models go.
+        alphabet: the letters that names are spelled in, the same on every worker.
+    """
+
+    def __init__(
+        self, worker_id: str, names: NamesByLanguage, seed: int, store: ModelStore, alphabet: Alphabet = TUTORIAL
+    ) -> None:
+        self._worker_id = worker_id
+        self._languages = tuple(names)
+        self._alphabet = alphabet
+        self._seed = seed
+        self._train, self._held_out = hold_out(names, seed=seed)
+        if not total(self._held_out):
+            raise NamesError(
+                f"{worker_id} has one name of each language, so that none can be held out for evaluation: add names"
+            )
+        self._parts = {
+            TRAIN: encode(self._train, alphabet, seed=seed),
+            HELD_OUT: encode(self._held_out, alphabet),
+        }
+        self._store = store
+        self._training = threading.Lock()
+        self._update: Update | None = None
+
+    @property
+    def verbs(self) -> dict[str, Callable]:
+        return {"describe": self.describe, "fit": self.fit, "evaluate": self.evaluate, "release": self.release}
+
+    def describe(self, calling: Calling) -> dict:
+        """How many names there are, of which languages, and what the newest released model is."""
+        return {
+            "worker": self._worker_id,
+            "languages": list(self._languages),
+            "alphabet": self._alphabet.name,
+            "by_language": [len(self._train[language]) + len(self._held_out[language]) for language in self._languages],
+            "train": total(self._train),
+            "held_out": total(self._held_out),
+            "released": max(self._store.versions(), default=0),
+        }
+
+    def fit(self, calling: Calling, round: str, model: str, weights: np.ndarray, settings: Mapping) -> dict:
+        """Train a model on the worker's names. What changed stays here, to be summed up.
+
+        While it trains it tells `{"names": done, "loss": mean loss over the names since it last told}`.
+
+        Args:
+            round: the id of the round.
+            model: the name of the network.
+            weights: the parameters to begin with, one vector, float32.
+            settings: of `TrainingSettings`, by name. The order of the names comes from its seed and the worker's own,
+                so that a coordinator cannot tell which names a step was about.
+
+        Returns:
+            How many `names` it trained on (those of a second pass count again), in how many `steps`, and the mean
+            `loss`; None, where that would be over too few names.
+
+        Raises:
+            GetNotPermittedError: there are too few names.
+            Diverged: the loss is not finite.
+            ValueError: an unknown model or setting, or parameters that do not fit.
+        """
+        names = self._enough_names(TRAIN)
+        chosen = _training_settings(settings)
+        if chosen.seed is not None:
+            chosen = replace(chosen, seed=_mixed(self._seed, chosen.seed))
+        made = self._model(model, weights)
+        losses = _LossInBlocks(calling.report)
+        if not self._training.acquire(blocking=False):
+            raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
+        try:
+            self._update = None
+            result = fit(made, names, chosen, losses.add)
+            change = to_vector(made).numpy() - weights
+            self._update = Update(round, change, result.names)
+        finally:
+            self._training.release()
+        return {"names": result.names, "steps": result.steps, "loss": losses.mean}
+
+    def evaluate(self, calling: Calling, weights: np.ndarray, model: str = "tutorial", part: str = HELD_OUT) -> dict:
+        """Count the model's guesses on a part of the names ("held out" or "train").
+
+        Args:
+            weights: the model's parameters as one vector, float32.
+        """
+        names = self._enough_names(part)
+        return count_guesses(self._model(model, weights), names, len(self._languages)).as_answer()
+
+    def release(
+        self,
+        calling: Calling,
+        weights: np.ndarray,
+        accuracy: float,
+        participants: Sequence[str],
+        rounds: int,
+        model: str = "tutorial",
+    ) -> int:
+        """Store a model that is good enough; its version on this worker."""
+        self._model(model, weights)  # does it fit?
+        version = max(self._store.versions(), default=0) + 1
+        card = Card(version, model, self._languages, accuracy, tuple(participants), rounds)
+        self._store.add(card, weights.astype(np.float32))
+        return version
+
+    def own_tensors(self, worker: GuardedWorker) -> None:
+        """Register the names to train on, for pointers: found by tags, never fetched."""
+        train = self._parts[TRAIN]
+        worker.own(one_hot(train.letters, self._alphabet.size), "#surnames", "#train", "#letters")
+        worker.own(mask(train.letters), "#surnames", "#train", "#mask")
+        worker.own(train.languages, "#surnames", "#train", "#languages")
+
+    def _enough_names(self, part: str):
+        if part not in self._parts:
+            raise ValueError(f"there is no part {part!r} of the names, only {' and '.join(self._parts)}")
+        names = self._parts[part]
+        if len(names) < MIN_NAMES:
+            raise GetNotPermittedError(
+                f"{self._worker_id} tells figures over {MIN_NAMES} names or more, and has {len(names)} {part}: "
+                "give it more names"
+            )
+        return names
+
+    def _model(self, name: str, weights: np.ndarray) -> Model:
+        return load_vector(make_model(name, self._alphabet.size, len(self._languages)), torch.tensor(weights))
+
+
+class _LossInBlocks:
+    """The mean loss, told in blocks of names: the difference of two figures is never about fewer than MIN_NAMES."""
+
+    def __init__(self, report: Callable[[object], None]) -> None:
+        self._report = report
+        self._told_names, self._told_sum = 0, 0.0
+        self._last = time.monotonic()
+
+    @property
+    def mean(self) -> float | None:
+        """Over all whole blocks."""
+        return self._told_sum / self._told_names if self._told_names else None
+
+    def add(self, done: int, mean: float) -> None:
+        """Take what `fit` reports: the names done so far, and their mean loss."""
+        block = done - self._told_names
+        if block < MIN_NAMES:
+            return
+        loss = (mean * done - self._told_sum) / block
+        self._told_names, self._told_sum = done, mean * done
+        if time.monotonic() - self._last > _REPORT_SECONDS:
+            self._last = time.monotonic()
+            self._report({"names": done, "loss": loss})
+
+
+def _training_settings(settings: Mapping) -> TrainingSettings:
+    try:
+        return TrainingSettings(**settings)
+    except TypeError as error:
+        raise ValueError(f"unknown training setting: {error}") from error
+
+
+def _mixed(own: int, seed: int) -> int:
+    """A seed from the worker's own and the coordinator's. Whoever does not know the first cannot tell the result."""
+    return int.from_bytes(hashlib.sha256(f"pisyft order {own} {seed}".encode()).digest()[:4], "big")

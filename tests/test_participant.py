@@ -1,0 +1,149 @@
+"""What a worker answers to verbs: training that leaves the result on the worker, and figures over enough names only."""
+
+import threading
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from syft.exceptions import GetNotPermittedError
+
+from pisyft import participant
+from pisyft.learning.models import MODELS, make_model
+from pisyft.learning.names import deal, read_folder
+from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.vectors import to_vector
+from pisyft.participant import MIN_NAMES, Participant
+from pisyft.release import ModelStore
+from pisyft.transport.server import Caller, Calling
+
+
+@pytest.fixture
+def names(names_folder):
+    """What the first of two workers holds: 60 names, of which it trains on 48."""
+    return deal(read_folder(names_folder), 2, seed=0)[0]
+
+
+@pytest.fixture
+def alice(names, tmp_path) -> Participant:
+    return Participant("alice", names, seed=5, store=ModelStore(tmp_path / "models"))
+
+
+def calling(report=lambda value: None) -> Calling:
+    return Calling(Caller("me", is_peer=False), report)
+
+
+def weights(model="tutorial", seed=1) -> np.ndarray:
+    return to_vector(make_model(model, 57, 4, seed)).detach().numpy()
+
+
+def fit(worker: Participant, report=lambda value: None, round="r1", model="tutorial", start=None, **settings) -> dict:
+    start = weights(model) if start is None else start
+    return worker.fit(calling(report), round=round, model=model, weights=start, settings=settings)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_training_learns_and_the_result_stays(alice, model):
+    # Enough steps for the average of the second call, which goes on with nothing, to be comparable to the first.
+    first = fit(alice, model=model, passes=1, optimizer="adam", learning_rate=0.01)
+    later = fit(alice, model=model, passes=12, optimizer="adam", learning_rate=0.01)
+
+    assert set(first) == {"names", "steps", "loss"}
+    assert (first["names"], first["steps"]) == (48, 2)
+    assert later["loss"] < first["loss"]
+    assert alice._update.names == 12 * 48
+    assert alice._update.change.shape == weights(model).shape
+    assert np.abs(alice._update.change).max() > 0
+
+
+def test_the_same_seeds_give_the_same_update(names, tmp_path):
+    changes = []
+    for number in range(2):
+        worker = Participant("alice", names, seed=5, store=ModelStore(tmp_path / str(number)))
+        fit(worker, seed=3, passes=2)
+        changes.append(worker._update.change)
+    assert np.array_equal(*changes)
+
+
+def test_a_coordinator_that_does_not_know_the_workers_seed_does_not_know_the_order(names, tmp_path):
+    changes = []
+    for own in (5, 6):
+        worker = Participant("alice", names, seed=5, store=ModelStore(tmp_path / str(own)))
+        worker._seed = own
+        fit(worker, seed=3, steps=1, batch_size=16)
+        changes.append(worker._update.change)
+    assert not np.array_equal(*changes)
+
+
+def test_settings_travel_as_plain_values(alice):
+    assert fit(alice, **asdict(TrainingSettings(passes=0.5)))["names"] == 32
+
+
+def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
+    monkeypatch.setattr(participant, "_REPORT_SECONDS", -1)
+    told = []
+    done = fit(alice, told.append, batch_size=1, passes=1)
+
+    blocks = np.diff([0, *(each["names"] for each in told)])
+    assert blocks.tolist() == [MIN_NAMES] * 4
+    # The eight names behind the last whole block are in no figure.
+    assert done["loss"] == pytest.approx(sum(each["loss"] for each in told) / 4)
+
+
+def test_a_loss_over_too_few_names_is_not_told(alice):
+    assert fit(alice, batch_size=9, steps=1) == {"names": 9, "steps": 1, "loss": None}
+
+
+def test_a_diverging_run_names_the_step_and_leaves_no_update(alice):
+    fit(alice)
+    with pytest.raises(Diverged, match="diverged: the loss is (nan|inf) at step [0-9]+; take a smaller"):
+        fit(alice, learning_rate=1e30, passes=5)
+    assert alice._update is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"model": "transformer", "start": weights()}, "no model 'transformer': choose one of tutorial"),
+        ({"start": weights()[:-1]}, "does not fit the model's parameters"),
+        ({"model": "gru", "start": weights("tutorial")}, "does not fit the model's parameters"),
+        ({"momentum": 0.9}, "unknown training setting: .*momentum"),
+        ({"optimizer": "lbfgs"}, "no optimizer 'lbfgs'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_is_tried(alice, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        fit(alice, **wrong)
+    assert alice._update is None
+
+
+def test_a_worker_with_fewer_names_than_the_floor_does_not_train(tmp_path):
+    few = {"Czech": ["Dvorak", "Novak", "Svoboda"], "Polish": ["Nowak", "Kowalski", "Wozniak"]}
+    worker = Participant("alice", few, seed=0, store=ModelStore(tmp_path))
+    start = to_vector(make_model("tutorial", 57, 2)).detach().numpy()
+    with pytest.raises(GetNotPermittedError, match="alice tells figures over 10 names or more, and has 4 train"):
+        fit(worker, start=start)
+
+
+def test_one_round_at_a_time(alice, monkeypatch):
+    started, leave = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        started.set()
+        assert leave.wait(60)
+        raise Diverged(1, float("nan"))
+
+    monkeypatch.setattr(participant, "fit", slow)
+
+    def train() -> None:
+        with pytest.raises(Diverged):
+            fit(alice)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        assert started.wait(60)
+        with pytest.raises(GetNotPermittedError, match="alice is training for another round"):
+            fit(alice)
+    finally:
+        leave.set()
+        thread.join(60)

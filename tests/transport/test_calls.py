@@ -1,0 +1,162 @@
+"""Verbs, called by name over a real connection: arguments, results, progress, failures, and who may call what."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from syft.exceptions import GetNotPermittedError
+
+from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
+from pisyft.transport.client import PeerWorker
+from pisyft.transport.failures import carry
+from pisyft.transport.turn import Turn
+from tests.proxy import Proxy
+
+WAIT_SECONDS = 60
+
+
+@carry
+class Unwell(Exception):
+    """A failure of this file's own."""
+
+
+class Verbs:
+    """What the worker of these tests can do."""
+
+    def __init__(self) -> None:
+        self.added = 0
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def add(self, calling, values: np.ndarray, to: int = 0) -> dict:
+        self.added += 1
+        return {"sum": values.sum() + to, "doubled": values * 2, "caller": calling.caller.id}
+
+    def count(self, calling, to: int) -> str:
+        for number in range(to):
+            calling.report({"number": number})
+        return "counted"
+
+    def fail(self, calling, kind: str):
+        raise {"unwell": Unwell("not today"), "odd": ArithmeticError("odd"), "strange": StopAsyncIteration()}[kind]
+
+    def wait(self, calling) -> None:
+        self.entered.set()
+        assert self.leave.wait(WAIT_SECONDS)
+
+    def all(self) -> dict:
+        return {"add": self.add, "count": self.count, "fail": self.fail, "wait": self.wait}
+
+
+def forget(hook) -> None:
+    """Have PySyft, which runs both sides here, take the next worker of this name for another one."""
+    for known in list(hook.local_worker._known_workers.values()):
+        known._known_workers.pop("verbal", None)
+    hook.local_worker._known_workers.pop("verbal", None)
+
+
+@pytest.fixture
+def verbs() -> Verbs:
+    return Verbs()
+
+
+@pytest.fixture
+def server(hook, verbs) -> Iterator[WebsocketServerWorker]:
+    """A worker of this process, with verbs for coordinators and one for peers."""
+    server = WebsocketServerWorker(
+        hook, "127.0.0.1", 0, id="verbal", verbs=verbs.all(), peer_verbs={"deliver": lambda calling: calling.caller.id}
+    )
+    server.bind()
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    yield server
+    verbs.leave.set()
+    server.stop()
+    thread.join(WAIT_SECONDS)
+    assert not thread.is_alive()
+    forget(hook)
+
+
+@pytest.fixture
+def client(hook, server) -> Iterator[WebsocketClientWorker]:
+    forget(hook)
+    client = WebsocketClientWorker(hook, server.host, server.port, id="verbal")
+    yield client
+    client.close()
+
+
+def test_a_verb_takes_arguments_by_name_and_returns_values(client):
+    answer = client.call("add", values=np.arange(4, dtype=np.float32), to=1)
+    assert (answer["sum"], answer["caller"]) == (7.0, "me")
+    assert answer["doubled"].tolist() == [0, 2, 4, 6]
+
+
+def test_a_verb_tells_its_progress_in_order(client):
+    told = []
+    assert client.call("count", told.append, to=5) == "counted"
+    assert told == [{"number": number} for number in range(5)]
+
+
+def test_progress_that_nobody_asked_for_is_passed_over(client):
+    assert client.call("count", to=3) == "counted"
+
+
+def test_a_failure_keeps_its_type_and_names_the_worker(client):
+    with pytest.raises(Unwell, match="not today .on worker verbal"):
+        client.call("fail", kind="unwell")
+    with pytest.raises(ArithmeticError, match="odd"):
+        client.call("fail", kind="odd")
+
+
+def test_after_a_failure_the_next_call_is_answered(client):
+    with pytest.raises(TypeError):
+        client.call("add", nonsense=1)
+    assert client.call("count", to=0) == "counted"
+
+
+def test_an_unknown_verb_is_refused_and_the_known_ones_are_listed(client):
+    with pytest.raises(GetNotPermittedError, match="verbal has no verb 'stop' for a coordinator, only add, count"):
+        client.call("stop")
+
+
+def test_a_coordinator_may_not_call_what_is_for_peers(client):
+    with pytest.raises(GetNotPermittedError, match="has no verb 'deliver' for a coordinator"):
+        client.call("deliver")
+
+
+def test_a_peer_calls_the_verbs_for_peers_and_no_others(hook, server):
+    forget(hook)
+    peer = PeerWorker(hook, "bob", Turn(), server.host, server.port, "verbal")
+    try:
+        assert peer.call("deliver") == "bob"
+        with pytest.raises(GetNotPermittedError, match="has no verb 'add' for a peer, only deliver"):
+            peer.call("add", values=np.zeros(1))
+    finally:
+        peer.close()
+
+
+def test_a_long_verb_holds_up_nobody_else(hook, server, client, verbs):
+    waiting = threading.Thread(target=client.call, args=("wait",))
+    waiting.start()
+    assert verbs.entered.wait(WAIT_SECONDS)
+    forget(hook)
+    other = WebsocketClientWorker(hook, server.host, server.port, id="verbal")
+    try:
+        assert other.call("count", to=1) == "counted"
+    finally:
+        other.close()
+        verbs.leave.set()
+        waiting.join(WAIT_SECONDS)
+
+
+def test_a_call_whose_answer_is_lost_is_executed_once(hook, server, verbs):
+    """The connection breaks while the answer is on its way; the client asks again over a new one."""
+    forget(hook)
+    with Proxy((server.host, server.port)) as proxy:
+        client = WebsocketClientWorker(hook, *proxy.address, id="verbal")
+        try:
+            proxy.cut_at_next_answer()
+            assert client.call("add", values=np.ones(3))["sum"] == 3
+            assert verbs.added == 1
+        finally:
+            client.close()
