@@ -28,11 +28,13 @@ class Diverged(Exception):
 
     Attributes:
         step: counted from 1 within this call of `fit`.
+        loss: infinite, or not a number.
     """
 
-    def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"training diverged: the loss is {loss} at step {step}; take a smaller learning rate")
-        self.step = step
+    def __init__(self, step: int, loss: float, where: str = "") -> None:
+        place = f"{where}, step {step}" if where else f"step {step}"
+        super().__init__(f"training diverged: the loss is {loss} at {place}; take a smaller learning rate")
+        self.step, self.loss = step, loss
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TrainingSettings:
         weight_decay: of the optimizer.
         passes: how often to go through all names; fractions of a pass are full steps, too.
         steps: how many steps to take instead.
-        first_step: where in the endless stream of batches to begin, so that a round goes on where the last one ended.
+        round: how many rounds of this length came before; this one goes on in the stream of batches where they ended.
         seed: shuffles the names, anew in each pass, and chooses what dropout leaves out; None keeps their order.
         clip: the longest gradient (norm); None leaves gradients as they are.
         label_smoothing: which part of the target is spread over all languages.
@@ -64,7 +66,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     passes: float = 1.0
     steps: int | None = None
-    first_step: int = 0
+    round: int = 0
     seed: int | None = 0
     clip: float | None = None
     label_smoothing: float = 0.0
@@ -120,7 +122,7 @@ def fit(
     done, loss_sum, step = 0, 0.0, 0
     with torch.random.fork_rng():
         if settings.seed is not None:
-            torch.manual_seed(settings.seed + settings.first_step)
+            torch.manual_seed(settings.seed * 1_000_003 + settings.round)
         model.train()
         for step, batch in enumerate(batches(names, settings), 1):
             optimizer.zero_grad()
@@ -154,11 +156,11 @@ def batches(names: Encoded, settings: TrainingSettings) -> Iterator[Encoded]:
     """The names in batches, in as many passes as the settings say; the last batch of a pass may be smaller."""
     per_pass = -(-len(names) // settings.batch_size)
     steps = settings.steps if settings.steps is not None else round(settings.passes * per_pass)
+    first = settings.round * steps
     stream = itertools.chain.from_iterable(
-        _order(len(names), settings, number).split(settings.batch_size)
-        for number in itertools.count(settings.first_step // per_pass)
+        _order(len(names), settings, number).split(settings.batch_size) for number in itertools.count(first // per_pass)
     )
-    begin = settings.first_step % per_pass
+    begin = first % per_pass
     for indices in itertools.islice(stream, begin, begin + steps):
         yield names.choose(indices)
 

@@ -68,7 +68,7 @@ def test_a_round_goes_on_in_the_stream_of_batches_where_the_last_one_ended():
     settings = TrainingSettings(batch_size=2, seed=3)
     whole = list(map(spell, batches(names, replace(settings, steps=8))))
 
-    first, second = (batches(names, replace(settings, steps=4, first_step=first)) for first in (0, 4))
+    first, second = (batches(names, replace(settings, steps=4, round=number)) for number in (0, 1))
 
     assert [*map(spell, first), *map(spell, second)] == whole
 
