@@ -126,10 +126,10 @@ def worker(
     del peers_by_id[worker_id]
 
     # The names first: a mistake there is told before PyTorch is loaded.
-    from pisyft.learning.names import NamesError, read_folder
+    from pisyft.learning.names import NamesError, read_parts, total
 
     try:
-        names = read_folder(data_folder)
+        names = read_parts(data_folder, seed=seed)
     except NamesError as error:
         raise Problem(str(error)) from error
 
@@ -173,8 +173,8 @@ def worker(
             made.stop()
 
         threading.Thread(target=stop_when_stdin_closes, daemon=True).start()
-    own = sum(map(len, names.values()))
-    click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {own} names of {len(names)} languages")
+    held = names.together
+    click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {total(held)} names of {len(held)} languages")
     serve(made)
     if then_remove and stdin_closed.is_set():
         # Whoever made the folder has died, and does not do it.

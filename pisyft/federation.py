@@ -71,7 +71,7 @@ class Federation:
     @property
     def names_total(self) -> int:
         """How many names the workers hold together."""
-        return sum(each["train"] + each["held_out"] for each in self.descriptions.values())
+        return sum(sum(each["by_language"]) for each in self.descriptions.values())
 
     @property
     def batches_per_round(self) -> int:
@@ -117,8 +117,8 @@ class Federation:
         weighted = [to_vector(each) * (names / sum(trained_on)) for each, names in zip(models, trained_on, strict=True)]
         load_vector(model, secure_sum(weighted, self.workers))
 
-    def evaluate(self, model: RNN, part: str = "held out") -> dict[str, Counts]:
-        """What each worker counts on its own names, held out or to train on, by id."""
+    def evaluate(self, model: RNN, part: str = "test") -> dict[str, Counts]:
+        """What each worker counts on its own names, by id."""
         answers = self._call_all("evaluate", weights=_as_array(model), part=part)
         return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
 

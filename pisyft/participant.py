@@ -13,12 +13,13 @@ import torch
 from syft.exceptions import GetNotPermittedError
 
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
-from pisyft.learning.encoding import encode, mask, one_hot
+from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import Model, make_model
-from pisyft.learning.names import NamesByLanguage, NamesError, hold_out, total
-from pisyft.learning.training import Diverged, TrainingSettings, fit
-from pisyft.learning.vectors import load_vector, to_vector
+from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, total
+from pisyft.learning.strategies import Trainee
+from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.vectors import load_vector
 from pisyft.privacy import GuardedWorker
 from pisyft.release import Card, ModelStore
 from pisyft.transport.failures import carry
@@ -26,7 +27,6 @@ from pisyft.transport.server import Calling
 
 # A figure over fewer names than this could tell something about one of them.
 MIN_NAMES = 10
-TRAIN, HELD_OUT = "train", "held out"
 # How often a worker tells how far it is.
 _REPORT_SECONDS = 0.2
 
@@ -39,8 +39,8 @@ class Update:
 
     Attributes:
         round: the id of the round.
-        change: the trained parameters minus the ones that the round began with, float32, (parameters,).
-        names: how many names it was trained on.
+        change: what the strategy contributes, float32: the trained parameters minus those that the round began with.
+        names: how many names it was trained on, which is its weight.
     """
 
     round: str
@@ -56,28 +56,26 @@ class Participant:
 
     Args:
         worker_id: the id of the worker.
-        names: its names, by language.
-        seed: chooses the names that are held out for evaluation, and the order in which the others are trained on.
+        names: its names, in three parts.
+        seed: mixed into the order in which names are trained on.
         store: where released models go.
         alphabet: the letters that names are spelled in, the same on every worker.
     """
 
     def __init__(
-        self, worker_id: str, names: NamesByLanguage, seed: int, store: ModelStore, alphabet: Alphabet = TUTORIAL
+        self, worker_id: str, names: Parts, seed: int, store: ModelStore, alphabet: Alphabet = TUTORIAL
     ) -> None:
         self._worker_id = worker_id
-        self._languages = tuple(names)
+        self._languages = tuple(names.languages)
         self._alphabet = alphabet
         self._seed = seed
-        self._train, self._held_out = hold_out(names, seed=seed)
-        if not total(self._held_out):
-            raise NamesError(
-                f"{worker_id} has one name of each language, so that none can be held out for evaluation: add names"
-            )
-        self._parts = {
-            TRAIN: encode(self._train, alphabet, seed=seed),
-            HELD_OUT: encode(self._held_out, alphabet),
-        }
+        self._names = names
+        for part, of_part in names.items():
+            if part != VALIDATION and not total(of_part):
+                raise NamesError(f"{worker_id} has no names to {part} on: give it two or more of a language")
+        # Shuffled, for pointers, which take them in the order that they have here.
+        self._parts = {part: encode(of_part, alphabet, seed) for part, of_part in names.items() if total(of_part)}
+        self._trainee = Trainee(self._parts[TRAIN])
         self._store = store
         self._training = threading.Lock()
         self._update: Update | None = None
@@ -92,9 +90,8 @@ class Participant:
             "worker": self._worker_id,
             "languages": list(self._languages),
             "alphabet": self._alphabet.name,
-            "by_language": [len(self._train[language]) + len(self._held_out[language]) for language in self._languages],
-            "train": total(self._train),
-            "held_out": total(self._held_out),
+            "by_language": [len(of_language) for of_language in self._names.together.values()],
+            **{part: total(of_part) for part, of_part in self._names.items()},
             "released": max(self._store.versions(), default=0),
         }
 
@@ -106,7 +103,7 @@ class Participant:
         Args:
             round: the id of the round.
             model: the name of the network.
-            weights: the parameters to begin with, one vector, float32.
+            weights: what the strategy sends: the parameters to begin with, one vector, float32.
             settings: of `TrainingSettings`, by name. The order of the names comes from its seed and the worker's own,
                 so that a coordinator cannot tell which names a step was about.
 
@@ -123,27 +120,27 @@ class Participant:
         chosen = _training_settings(settings)
         if chosen.seed is not None:
             chosen = replace(chosen, seed=_mixed(self._seed, chosen.seed))
-        made = self._model(model, weights)
+        made = self._make_model(model)
         losses = _LossInBlocks(calling.report)
         if not self._training.acquire(blocking=False):
             raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
         try:
             self._update = None
-            result = fit(made, names, chosen, losses.add)
-            change = to_vector(made).numpy() - weights
-            self._update = Update(round, change, result.names)
+            change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
+            self._update = Update(round, change.numpy(), len(names))
         finally:
             self._training.release()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}
 
-    def evaluate(self, calling: Calling, weights: np.ndarray, model: str = "tutorial", part: str = HELD_OUT) -> dict:
-        """Count the model's guesses on a part of the names ("held out" or "train").
+    def evaluate(self, calling: Calling, weights: np.ndarray, model: str = "tutorial", part: str = TEST) -> dict:
+        """Count the model's guesses on a part of the names: "train", "validation" or "test".
 
         Args:
             weights: the model's parameters as one vector, float32.
         """
         names = self._enough_names(part)
-        return count_guesses(self._model(model, weights), names, len(self._languages)).as_answer()
+        counts = count_guesses(self._load_model(model, weights), names, len(self._languages))
+        return counts.with_floor(MIN_NAMES).as_answer()
 
     def release(
         self,
@@ -155,7 +152,7 @@ class Participant:
         model: str = "tutorial",
     ) -> int:
         """Store a model that is good enough; its version on this worker."""
-        self._model(model, weights)  # does it fit?
+        self._load_model(model, weights)  # does it fit?
         version = max(self._store.versions(), default=0) + 1
         card = Card(version, model, self._languages, accuracy, tuple(participants), rounds)
         self._store.add(card, weights.astype(np.float32))
@@ -168,19 +165,22 @@ class Participant:
         worker.own(mask(train.letters), "#surnames", "#train", "#mask")
         worker.own(train.languages, "#surnames", "#train", "#languages")
 
-    def _enough_names(self, part: str):
-        if part not in self._parts:
-            raise ValueError(f"there is no part {part!r} of the names, only {' and '.join(self._parts)}")
-        names = self._parts[part]
-        if len(names) < MIN_NAMES:
+    def _enough_names(self, part: str) -> Encoded:
+        counts = {each: total(of_part) for each, of_part in self._names.items()}
+        if part not in counts:
+            raise ValueError(f"there is no part {part!r} of the names, only {', '.join(counts)}")
+        if counts[part] < MIN_NAMES:
             raise GetNotPermittedError(
-                f"{self._worker_id} tells figures over {MIN_NAMES} names or more, and has {len(names)} {part}: "
+                f"{self._worker_id} tells figures over {MIN_NAMES} names or more, and has {counts[part]} to {part}: "
                 "give it more names"
             )
-        return names
+        return self._parts[part]
 
-    def _model(self, name: str, weights: np.ndarray) -> Model:
-        return load_vector(make_model(name, self._alphabet.size, len(self._languages)), torch.tensor(weights))
+    def _make_model(self, name: str) -> Model:
+        return make_model(name, self._alphabet.size, len(self._languages))
+
+    def _load_model(self, name: str, weights: np.ndarray) -> Model:
+        return load_vector(self._make_model(name), torch.tensor(weights))
 
 
 class _LossInBlocks:

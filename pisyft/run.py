@@ -129,9 +129,7 @@ def _summary(federation, settings, history, seconds, central, error, released) -
         "participants": len(federation.workers),
         "aggregation": "additive",
         "names_total": federation.names_total,
-        "names_by_worker": {
-            worker: each["train"] + each["held_out"] for worker, each in federation.descriptions.items()
-        },
+        "names_by_worker": {worker: sum(each["by_language"]) for worker, each in federation.descriptions.items()},
         **asdict(settings),
         "train_seconds": round(seconds["train"], 2),
         "aggregate_seconds": round(seconds["aggregate"], 2),
@@ -164,27 +162,27 @@ def _write(out: Path, summary: dict, federation: Federation, history: list, cent
 def _tell(console, out, summary, federation, model, history, central, settings) -> None:
     table = Table(title="Guessing the language of names that were held out", title_justify="left")
     table.add_column("worker")
-    for column in ("names", "held out", "before", "after"):
+    for column in ("names", "to test", "before", "after"):
         table.add_column(column, justify="right")
     for worker, each in federation.descriptions.items():
         table.add_row(
             str(worker),
-            str(each["train"] + each["held_out"]),
-            str(each["held_out"]),
+            str(sum(each["by_language"])),
+            str(each["test"]),
             f"{history[0][worker].accuracy:.1%}",
             f"{history[-1][worker].accuracy:.1%}",
         )
     table.add_section()
-    held_out = sum(each["held_out"] for each in federation.descriptions.values())
+    tested = sum(each["test"] for each in federation.descriptions.values())
     table.add_row(
         "together",
         str(summary["names_total"]),
-        str(held_out),
+        str(tested),
         f"{summary['accuracy_initial']:.1%}",
         f"[bold]{summary['accuracy_final']:.1%}[/bold]",
     )
     if central:
-        table.add_row("(in one place)", str(summary["names_total"]), str(held_out), "", f"{central.accuracy:.1%}")
+        table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", f"{central.accuracy:.1%}")
     console.print()
     console.print(table)
     for name in SURNAMES_TO_PREDICT:

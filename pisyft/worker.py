@@ -10,7 +10,7 @@ from pathlib import Path
 import syft
 import torch
 
-from pisyft.learning.names import NamesByLanguage
+from pisyft.learning.names import Parts
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
@@ -20,7 +20,7 @@ def make_worker(
     worker_id: str,
     host: str,
     port: int,
-    names: NamesByLanguage,
+    names: Parts,
     *,
     peers: Mapping[str, tuple[str, int]],
     models: str | Path,
@@ -32,7 +32,7 @@ def make_worker(
     """Make a worker that holds names, ready to be started.
 
     Raises:
-        NamesError: there are no names to train on, or none to hold out.
+        NamesError: there are no names to train on, or none to test on.
         PortInUse: the address is taken.
     """
     participant = Participant(worker_id, names, seed, ModelStore(models))

@@ -28,7 +28,7 @@ _HOOK = syft.TorchHook(torch)
 
 REPOSITORY = Path(__file__).parents[1]
 LANGUAGES = ("Czech", "Italian", "Japanese", "Polish")
-NAMES_PER_LANGUAGE = 30
+NAMES_PER_LANGUAGE = 100
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +54,10 @@ def corpus() -> Path:
 
 @pytest.fixture(scope="session")
 def names_folder(all_names: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 30 names of each of four languages (Czech, Italian, Japanese, Polish), taken from data/names.
+    """A folder with 100 names of each of four languages (Czech, Italian, Japanese, Polish), taken from data/names.
 
-    Enough for two workers, each of which then trains on 48 names and holds out 12. All tests share it, so that none
-    may change it: copy it first (`shutil.copytree(names_folder, tmp_path / "names")`).
+    Enough for two workers, each of which then trains on 140 names, chooses by 20 and tests on 40. All tests share it,
+    so that none may change it: copy it first (`shutil.copytree(names_folder, tmp_path / "names")`).
     """
     folder = tmp_path_factory.mktemp("four-languages") / "names"
     folder.mkdir()

@@ -155,7 +155,7 @@ def test_a_worker_tells_that_it_has_too_few_names_to_hold_any_out(tmp_path, caps
         cli.main(["worker", "--id", "alice", "--port", "0", "--data", str(tmp_path)])
 
     assert done.value.code == 2
-    assert "Error: alice has one name of each language, so that none can be held" in capsys.readouterr().err
+    assert "Error: alice has no names to test on: give it two or more" in capsys.readouterr().err
 
 
 # Dealing names out
@@ -219,8 +219,8 @@ def test_names_are_dealt_by_a_table(names_folder, tmp_path):
     done = run_pisyft("data", "split", names_folder, "--into", tmp_path, "--by", "table", tmp_path / "shares.csv")
 
     assert done.returncode == 0, done.stderr
-    assert total(read_folder(tmp_path / "alice" / "names")) == pytest.approx(80, abs=8)
-    assert total(read_folder(tmp_path / "bob" / "names")) == pytest.approx(40, abs=8)
+    assert total(read_folder(tmp_path / "alice" / "names")) == pytest.approx(267, abs=8)
+    assert total(read_folder(tmp_path / "bob" / "names")) == pytest.approx(133, abs=8)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_the_same_seed_deals_the_same_names(names_folder, tmp_path):
 
     first, again, other = hands
     assert first == again != other
-    assert total(first) == pytest.approx(60, abs=2)
+    assert total(first) == pytest.approx(200, abs=2)
 
 
 def test_names_that_were_dealt_are_not_dealt_over(names_folder, tmp_path):
@@ -360,7 +360,7 @@ def test_the_workers_script_serves_on_the_port_it_tells_and_stops_cleanly_on_sig
     ) as process:
         try:
             ready = process.stdout.readline()
-            told = re.fullmatch(r"alice is ready on 127\.0\.0\.1:(\d+): 120 names of 4 languages\n", ready)
+            told = re.fullmatch(r"alice is ready on 127\.0\.0\.1:(\d+): 400 names of 4 languages\n", ready)
             assert told, ready
             # Once the handshake is answered it serves, and SIGTERM is the server's.
             with socket.create_connection(("127.0.0.1", int(told[1])), timeout=PATIENCE_SECONDS) as caller:

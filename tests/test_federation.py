@@ -13,8 +13,8 @@ from pisyft.learning.vectors import to_vector
 def test_it_knows_what_its_workers_tell(workers):
     federation = Federation(workers, batch_size=32)
     assert federation.languages == ["Czech", "Italian", "Japanese", "Polish"]
-    assert federation.names_total == 120
-    assert federation.batches_per_round == 2 * 2
+    assert federation.names_total == 400
+    assert federation.batches_per_round == 2 * 5
 
 
 def test_it_learns(workers):
@@ -27,7 +27,7 @@ def test_it_learns(workers):
 
     assert after.accuracy > before.accuracy + 0.2
     assert after.loss < before.loss
-    assert after.names == before.names == 96
+    assert after.names == before.names == 280
 
 
 def test_a_round_without_training_changes_nothing(workers):
@@ -49,7 +49,7 @@ def test_workers_train_at_the_same_time_and_tell_how_far_they_are(workers):
     settings = TrainingSettings(batch_size=1, passes=60, learning_rate=0.001)
     done = federation.fit(federation.new_model(), "tutorial", settings, "r1", lambda *each: told.append(each))
 
-    assert {worker: each["names"] for worker, each in done.items()} == {"alice": 48 * 60, "bob": 48 * 60}
+    assert {worker: each["names"] for worker, each in done.items()} == {"alice": 140 * 60, "bob": 140 * 60}
     for worker in ("alice", "bob"):
         names = [each["names"] for teller, each in told if teller == worker]
         assert names and names == sorted(names)
@@ -65,7 +65,7 @@ def test_every_batch_is_told(workers):
     federation = Federation(workers, batch_size=20)
     told = []
     federation.train_round(federation.new_model(), on_batch=lambda: told.append(1))
-    assert len(told) == federation.batches_per_round == 6
+    assert len(told) == federation.batches_per_round == 14
 
 
 def test_the_same_seed_gives_the_same_model_and_leaves_the_generator_alone(workers):

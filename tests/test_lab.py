@@ -64,7 +64,7 @@ def test_workers_describe_the_names_they_were_dealt(lab, workers):
 
         assert described["languages"] == list(names)
         assert described["by_language"] == [len(of_language) for of_language in names.values()]
-        assert described["train"] + described["held_out"] == total(names)
+        assert sum(described["by_language"]) == total(names)
 
 
 def test_an_open_lab_is_not_started_again(lab):
@@ -77,11 +77,11 @@ def test_an_open_lab_is_not_started_again(lab):
     assert len(processes_about(lab.folder)) == 2
 
 
-def test_training_in_one_place_counts_what_the_workers_hold_out(lab, workers):
+def test_training_in_one_place_counts_what_the_workers_test_on(lab, workers):
     counts = lab.train_centrally(passes=1, batch_size=32, learning_rate=0.1)
 
-    held_out = sum(worker.call("describe")["held_out"] for worker in workers)
-    assert sum(map(sum, counts["confusion"])) == held_out
+    tested = sum(worker.call("describe")["test"] for worker in workers)
+    assert sum(map(sum, counts["confusion"])) == tested
 
 
 def test_a_lab_leaves_no_process_no_temporary_folder_and_no_listener_also_when_its_body_raises(

@@ -9,7 +9,7 @@ from syft.exceptions import GetNotPermittedError
 
 from pisyft import participant
 from pisyft.learning.models import MODELS, make_model
-from pisyft.learning.names import deal, equal_shares, read_folder
+from pisyft.learning.names import deal_parts, equal_shares, read_folder, split
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 from pisyft.participant import MIN_NAMES, Participant
@@ -19,9 +19,9 @@ from pisyft.transport.server import Caller, Calling
 
 @pytest.fixture
 def names(names_folder):
-    """What the first of two workers holds: 60 names, of which it trains on 48."""
+    """What the first of two workers holds, which trains on 140 of them."""
     everything = read_folder(names_folder)
-    return deal(everything, equal_shares(everything, 2))[0]
+    return deal_parts(split(everything), equal_shares(everything, 2))[0]
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_training_learns_and_the_result_stays(alice, model):
     later = fit(alice, model=model, passes=12, optimizer="adam", learning_rate=0.01)
 
     assert set(first) == {"names", "steps", "loss"}
-    assert (first["names"], first["steps"]) == (48, 2)
+    assert (first["names"], first["steps"]) == (140, 5)
     assert later["loss"] < first["loss"]
-    assert alice._update.names == 12 * 48
+    assert alice._update.names == 140
     assert alice._update.change.shape == weights(model).shape
     assert np.abs(alice._update.change).max() > 0
 
@@ -76,7 +76,7 @@ def test_a_coordinator_that_does_not_know_the_workers_seed_does_not_know_the_ord
 
 
 def test_settings_travel_as_plain_values(alice):
-    assert fit(alice, **asdict(TrainingSettings(passes=0.5)))["names"] == 32
+    assert fit(alice, **asdict(TrainingSettings(passes=0.5)))["names"] == 64
 
 
 def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
@@ -85,9 +85,8 @@ def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
     done = fit(alice, told.append, batch_size=1, passes=1)
 
     blocks = np.diff([0, *(each["names"] for each in told)])
-    assert blocks.tolist() == [MIN_NAMES] * 4
-    # The eight names behind the last whole block are in no figure.
-    assert done["loss"] == pytest.approx(sum(each["loss"] for each in told) / 4)
+    assert blocks.tolist() == [MIN_NAMES] * 14
+    assert done["loss"] == pytest.approx(sum(each["loss"] for each in told) / 14)
 
 
 def test_a_loss_over_too_few_names_is_not_told(alice):
@@ -118,10 +117,10 @@ def test_what_cannot_be_trained_is_refused_before_it_is_tried(alice, wrong, says
 
 
 def test_a_worker_with_fewer_names_than_the_floor_does_not_train(tmp_path):
-    few = {"Czech": ["Dvorak", "Novak", "Svoboda"], "Polish": ["Nowak", "Kowalski", "Wozniak"]}
+    few = split({"Czech": ["Dvorak", "Novak", "Svoboda"], "Polish": ["Nowak", "Kowalski", "Wozniak"]})
     worker = Participant("alice", few, seed=0, store=ModelStore(tmp_path))
     start = to_vector(make_model("tutorial", 57, 2)).detach().numpy()
-    with pytest.raises(GetNotPermittedError, match="alice tells figures over 10 names or more, and has 4 train"):
+    with pytest.raises(GetNotPermittedError, match="alice tells figures over 10 names or more, and has 4 to train"):
         fit(worker, start=start)
 
 
@@ -133,7 +132,7 @@ def test_one_round_at_a_time(alice, monkeypatch):
         assert leave.wait(60)
         raise Diverged(1, float("nan"))
 
-    monkeypatch.setattr(participant, "fit", slow)
+    monkeypatch.setattr(alice._trainee, "train", slow)
 
     def train() -> None:
         with pytest.raises(Diverged):

@@ -69,7 +69,7 @@ def test_the_summary_tells_who_took_part_and_with_what(in_a_lab, names_folder):
 
     assert summary["workers"] == ["alice", "bob"]
     assert (summary["participants"], summary["rounds"], summary["aggregation"]) == (2, 2, "additive")
-    assert summary["names_total"] == total(read_folder(names_folder)) == 120
+    assert summary["names_total"] == total(read_folder(names_folder)) == 400
     for worker in summary["workers"]:
         assert summary["names_by_worker"][worker] == total(read_folder(out / "lab" / worker / "names"))
     assert summary["syft"] == "0.2.9"
@@ -79,12 +79,12 @@ def test_the_summary_tells_who_took_part_and_with_what(in_a_lab, names_folder):
 def test_the_accuracies_are_consistent(in_a_lab):
     summary = in_a_lab.summary
 
-    # Both workers hold out twelve names, so that the accuracy over all is the mean of theirs.
+    # Both workers test on 40 names, so that the accuracy over all is the mean of theirs.
     assert summary["accuracy_final"] == pytest.approx(sum(summary["accuracy_by_worker"].values()) / 2)
     for key in ("accuracy_initial", "accuracy_final", "balanced_accuracy_final", "centralised_accuracy"):
         assert 0 <= summary[key] <= 1
-        assert summary[key] * 24 == pytest.approx(round(summary[key] * 24))
-    # Three held-out names of each language on each worker: balanced already.
+        assert summary[key] * 80 == pytest.approx(round(summary[key] * 80))
+    # Ten names to test on of each language on each worker: balanced already.
     assert summary["balanced_accuracy_final"] == pytest.approx(summary["accuracy_final"])
     assert summary["loss_final"] < summary["loss_initial"]
 

@@ -2,7 +2,7 @@
 
 Run as a program, so that the coordinator of a federation never reads a name:
     python -m pisyft.learning.central --passes 10 FOLDER FOLDER ...
-prints the counts over the names that each folder's worker holds out.
+prints the counts over the names that each folder's worker tests on.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import Counts, add_up, count_guesses
 from pisyft.learning.models import RNN
-from pisyft.learning.names import hold_out, read_folder
+from pisyft.learning.names import read_parts
 from pisyft.learning.training import TrainingSettings, fit
 
 
 def train_centrally(
     folders: Sequence[str], passes: int, batch_size: int, learning_rate: float, seed: int
 ) -> tuple[RNN, Counts]:
-    """Train on what the workers with these folders would train on, taken together; test on what they would hold out."""
-    train_parts, held_out_parts = zip(*(hold_out(read_folder(folder), seed=seed) for folder in folders), strict=True)
-    languages = list(train_parts[0])
-    everything = {language: [name for part in train_parts for name in part[language]] for language in languages}
+    """Train on what the workers with these folders train on, taken together; test on what they test on."""
+    hands = [read_parts(folder, seed=seed) for folder in folders]
+    languages = hands[0].languages
+    everything = {language: [name for hand in hands for name in hand.train[language]] for language in languages}
     torch.manual_seed(seed)
     model = RNN(n_languages=len(languages))
     fit(
@@ -34,7 +34,7 @@ def train_centrally(
         encode(everything),
         TrainingSettings(batch_size=batch_size, learning_rate=learning_rate, passes=passes, seed=seed),
     )
-    counts = add_up(count_guesses(model, encode(part), len(languages)) for part in held_out_parts)
+    counts = add_up(count_guesses(model, encode(hand.test), len(languages)) for hand in hands)
     return model, counts
 
 

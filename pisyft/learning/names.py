@@ -166,25 +166,6 @@ def split(names: NamesByLanguage, seed: int = 0) -> Parts:
     return Parts(*parts)
 
 
-def hold_out(names: NamesByLanguage, fraction: float = 0.2, seed: int = 0) -> tuple[NamesByLanguage, NamesByLanguage]:
-    """Split each language's names into a part to train on and a part to evaluate on.
-
-    Args:
-        fraction: how much of each language to hold out, rounded to whole names, at least one where there are two.
-        seed: the same seed holds out the same names.
-
-    Returns:
-        Names to train on, names held out.
-    """
-    train: NamesByLanguage = {}
-    held_out: NamesByLanguage = {}
-    for language, of_language in names.items():
-        shuffled = _shuffled(of_language, seed, language)
-        count = max(round(fraction * len(shuffled)), 1) if len(shuffled) > 1 else 0
-        held_out[language], train[language] = shuffled[:count], shuffled[count:]
-    return train, held_out
-
-
 def equal_shares(languages: Iterable[str], workers: int) -> Shares:
     """Every worker gets as much of each language as the others (independent and identically distributed)."""
     return {language: [1.0] * workers for language in languages}

@@ -6,7 +6,7 @@ import torch
 from pisyft.learning.central import train_centrally
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
-from pisyft.learning.names import deal, hold_out, read_folder, total, write_folder
+from pisyft.learning.names import deal_parts, equal_shares, read_folder, read_parts, split, total, write_parts
 
 SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
 
@@ -15,17 +15,18 @@ SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
 def folders(names_folder, tmp_path):
     """The folders of two workers, among whom the names of `names_folder` are dealt."""
     folders = [tmp_path / "alice", tmp_path / "bob"]
-    for hand, folder in zip(deal(read_folder(names_folder), 2), folders, strict=True):
-        write_folder(hand, folder)
+    names = read_folder(names_folder)
+    for hand, folder in zip(deal_parts(split(names), equal_shares(names, 2)), folders, strict=True):
+        write_parts(hand, folder)
     return folders
 
 
-def test_it_is_tested_on_the_names_that_the_workers_hold_out(folders):
+def test_it_is_tested_on_the_names_that_the_workers_test_on(folders):
     model, counts = train_centrally(folders, **SETTINGS)
 
-    for_test = [hold_out(read_folder(folder), seed=SETTINGS["seed"])[1] for folder in folders]
+    for_test = [read_parts(folder).test for folder in folders]
     expected = sum(total(part) for part in for_test)
-    assert counts.names == expected == 24
+    assert counts.names == expected == 80
     together = {language: for_test[0][language] + for_test[1][language] for language in for_test[0]}
     assert counts.confusion == count_guesses(model, encode(together), 4).confusion
 

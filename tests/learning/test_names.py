@@ -18,7 +18,6 @@ from pisyft.learning.names import (
     deal_parts,
     dirichlet_shares,
     equal_shares,
-    hold_out,
     in_several_languages,
     keep_parts,
     read_folder,
@@ -161,36 +160,6 @@ def test_a_name_without_a_known_letter_is_named_with_its_line(tmp_path, name):
 
 def test_the_total_is_over_all_languages():
     assert total({"Korean": ["Kim", "Lee"], "Irish": ["Daly"], "Greek": []}) == 3
-
-
-@given(names=NAMES, fraction=st.floats(0, 1), seed=SEEDS)
-def test_holding_out_puts_every_name_in_one_of_two_parts(names, fraction, seed):
-    train, held_out = hold_out(names, fraction, seed)
-
-    assert list(train) == list(held_out) == list(names)
-    for language, of_language in names.items():
-        assert sorted(train[language] + held_out[language]) == sorted(of_language)
-
-
-@given(names=NAMES, seed=SEEDS)
-def test_the_same_seed_holds_out_the_same_names_in_whatever_order_they_come(names, seed):
-    reversed_names = {language: of_language[::-1] for language, of_language in names.items()}
-
-    assert hold_out(names, seed=seed) == hold_out(reversed_names, seed=seed)
-
-
-def test_another_seed_holds_out_other_names():
-    names = {"Letters": list(string.ascii_letters)}
-
-    assert hold_out(names, seed=1)[1] != hold_out(names, seed=2)[1]
-
-
-@pytest.mark.parametrize(("count", "held_out_of"), [(1, 0), (2, 1), (3, 1), (10, 2), (13, 3), (50, 10)])
-def test_a_fifth_of_each_language_is_held_out_and_at_least_one_of_two(count, held_out_of):
-    train, held_out = hold_out({"Letters": list(string.ascii_letters[:count])})
-
-    assert len(held_out["Letters"]) == held_out_of
-    assert len(train["Letters"]) == count - held_out_of
 
 
 def test_names_differ_by_the_letters_of_the_alphabet(tmp_path):

@@ -38,10 +38,10 @@ def test_names_are_found_by_their_tags(workers):
         names = find_names(worker)
 
         assert names.worker is worker
-        assert names.count == worker.call("describe")["train"] == 48
-        assert names.letters.shape == (names.steps, 48, 57)
-        assert names.mask.shape == (names.steps, 48, 1)
-        assert names.languages.shape == (48,)
+        assert names.count == worker.call("describe")["train"] == 140
+        assert names.letters.shape == (names.steps, 140, 57)
+        assert names.mask.shape == (names.steps, 140, 1)
+        assert names.languages.shape == (140,)
 
 
 def test_a_worker_without_names_is_named_with_what_it_lacks(there):

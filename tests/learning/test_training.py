@@ -11,7 +11,7 @@ from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import MODELS, make_model
-from pisyft.learning.names import hold_out, read_folder, total
+from pisyft.learning.names import read_folder, split, total
 from pisyft.learning.training import Diverged, TrainingSettings, batches, fit
 from pisyft.learning.vectors import to_vector
 
@@ -114,7 +114,7 @@ def test_it_leaves_the_generator_alone():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_training_makes_guesses_better_than_before(model, names_folder):
-    names, _ = hold_out(read_folder(names_folder))
+    names = split(read_folder(names_folder)).train
     fresh = make_model(model, TUTORIAL.size, len(names), seed=1)
     before = count_guesses(fresh, encode(names), len(names))
 

@@ -12,7 +12,7 @@ from pisyft.aggregation.pointers import secure_sum
 from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.models import RNN
-from pisyft.learning.names import hold_out, read_folder
+from pisyft.learning.names import read_folder, split
 from pisyft.learning.remote import RemoteNames, train_batch
 from pisyft.learning.training import TrainingSettings, fit
 from pisyft.learning.vectors import to_vector
@@ -186,7 +186,7 @@ def pointers_to(names: Encoded, worker) -> RemoteNames:
 
 
 def test_training_by_pointer_gives_the_model_that_training_at_home_gives(alice, names_folder):
-    names, _ = hold_out(read_folder(names_folder))
+    names = split(read_folder(names_folder)).train
     encoded = encode(names, seed=0)
     torch.manual_seed(0)
     at_home = RNN(n_languages=4)
