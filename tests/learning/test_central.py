@@ -6,7 +6,7 @@ import torch
 from pisyft.learning.central import train_centrally
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
-from pisyft.learning.names import deal, hold_out, read_folder, total, write_folder
+from pisyft.learning.names import deal, equal_shares, hold_out, read_folder, total, write_folder
 
 SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
 
@@ -15,7 +15,8 @@ SETTINGS = {"passes": 2, "batch_size": 16, "learning_rate": 0.1, "seed": 3}
 def folders(names_folder, tmp_path):
     """The folders of two workers, among whom the names of `names_folder` are dealt."""
     folders = [tmp_path / "alice", tmp_path / "bob"]
-    for hand, folder in zip(deal(read_folder(names_folder), 2), folders, strict=True):
+    names = read_folder(names_folder)
+    for hand, folder in zip(deal(names, equal_shares(names, 2)), folders, strict=True):
         write_folder(hand, folder)
     return folders
 
