@@ -14,6 +14,7 @@ WORKER = [
     'torch>=2.6,<=2.13.0; platform_machine != "aarch64"',
     'torch>=2.6,<=2.9.1; platform_machine == "aarch64"',
     "numpy>=1.26",
+    "cryptography>=42",
     "websockets>=15,<18",
     "msgpack>=1.0.5",
     "lz4>=4.3",
@@ -22,6 +23,9 @@ WORKER = [
     "six>=1.16",
     "click>=8.1",
     "rich>=13.7",
+    "requests>=2.31",
+    "platformdirs>=4",
+    "cryptography>=42",
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
 DEV = [

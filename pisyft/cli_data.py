@@ -17,7 +17,42 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("names", type=click.Path(path_type=Path))
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: your data folder]")
+@click.option("--again", is_flag=True, help="Also if it is there already.")
+@click.option("--url", help="Where from, if not from PyTorch's site.")
+def fetch(into: Path | None, again: bool, url: str | None) -> None:
+    """Bring the tutorial's corpus of 20,000 surnames from PyTorch's site, and check it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from pisyft.learning import fetch as fetching
+    from pisyft.learning.names import read_folder, total
+
+    folder = into or fetching.corpus_folder()
+    if fetching.is_whole(folder) and not again:
+        click.echo(f"{folder}: the corpus is here, as it was fetched. Fetch it again with --again.")
+        return
+    if folder.exists() and not (folder / fetching.DIGESTS).exists() and any(folder.iterdir()):
+        raise Problem(f"{folder} holds something else: choose another folder with --into")
+    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns) as progress:
+            task = progress.add_task("", total=None)
+            fetching.fetch(
+                url or fetching.URL,
+                folder,
+                lambda received, size: progress.update(task, completed=received, total=size),
+            )
+    except fetching.FetchError as error:
+        raise Problem(f"{error}. Until then, the names in data/names/ are used") from error
+    except OSError as error:
+        raise Problem(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    names = read_folder(folder)
+    click.echo(f"{folder}: {total(names)} different names of {len(names)} languages, digests in {fetching.DIGESTS}")
+    click.echo(f"Deal them out: pisyft data split {folder} --into classroom --worker alice --worker bob")
+
+
+@data.command()
+@click.argument("names", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--into", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the workers' folders go."
 )
@@ -35,7 +70,7 @@ def data() -> None:
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
 def split(
-    names: Path,
+    names: Path | None,
     table: Path | None,
     into: Path,
     workers: tuple[str, ...],
@@ -48,21 +83,25 @@ def split(
     """Deal a folder of names out: INTO/ID/names for each worker, every name to one of them.
 
     Each language's names are split first: 70 % to train on, 10 % to choose by, 20 % to test on. Each part is then
-    dealt alike, and has a folder of its own: train, validation, test.
+    dealt alike, and has a folder of its own: train, validation, test. Without NAMES, what `pisyft data fetch` has
+    brought is dealt, or else data/names.
 
     \b
     Examples:
       pisyft data split data/names --into classroom --worker alice --worker bob
       pisyft data split data/names --into classroom --worker alice --worker bob --by language
       pisyft data split data/names --into classroom --workers 10 --by dirichlet --alpha 0.5
-      pisyft data split data/names --into classroom --by table shares.csv
+      pisyft data split data/names --by table shares.csv --into classroom
     """
     from rich.console import Console
 
     from pisyft import charts
     from pisyft.learning import names as dealing
     from pisyft.learning.alphabet import alphabet_by_name
+    from pisyft.learning.fetch import names_to_use
 
+    if by == "table" and table is None:
+        names, table = None, names
     if (by == "table") != (table is not None):
         raise Problem("a table of shares goes with --by table, and --by table with one: --by table shares.csv")
     if count and workers:
@@ -73,6 +112,9 @@ def split(
             ids = dealing.workers_of_table(table)
         _check_ids(ids, into)
         letters = alphabet_by_name(alphabet)
+        if names is None:
+            names = names_to_use()
+            click.echo(f"Dealing out the names in {names}")
         everything = dealing.read_folder(names, letters)
         if by == "equal":
             shares = dealing.equal_shares(everything, len(ids))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pisyft.aggregation import secure_sum
+from pisyft.aggregation.pointers import secure_sum
 from pisyft.learning.evaluation import Counts
 from pisyft.learning.models import RNN, Model
 from pisyft.learning.remote import RemoteNames, find_names, train_batch

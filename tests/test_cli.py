@@ -226,7 +226,7 @@ def test_names_are_dealt_by_a_table(names_folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--by", "table", "--worker", "alice"], "a table of shares goes with --by table"),
+        (["--by", "table", "--worker", "alice"], "cannot be read: Is a directory"),
         (["shares.csv", "--worker", "alice"], "a table of shares goes with --by table"),
         (["--workers", "2", "--worker", "alice"], "name the workers with --worker, or say how many"),
         (["--by", "table", "nowhere.csv"], "nowhere.csv cannot be read: No such file or directory"),

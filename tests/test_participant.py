@@ -9,7 +9,7 @@ from syft.exceptions import GetNotPermittedError
 
 from pisyft import participant
 from pisyft.learning.models import MODELS, make_model
-from pisyft.learning.names import deal, read_folder
+from pisyft.learning.names import deal, equal_shares, read_folder
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 from pisyft.participant import MIN_NAMES, Participant
@@ -20,7 +20,8 @@ from pisyft.transport.server import Caller, Calling
 @pytest.fixture
 def names(names_folder):
     """What the first of two workers holds: 60 names, of which it trains on 48."""
-    return deal(read_folder(names_folder), 2, seed=0)[0]
+    everything = read_folder(names_folder)
+    return deal(everything, equal_shares(everything, 2))[0]
 
 
 @pytest.fixture

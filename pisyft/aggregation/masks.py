@@ -258,7 +258,7 @@ class MasksCollector(Collector):
 
     def _finish(self, step) -> None:
         if len(self.present) < 2:
-            raise self.abort(next(iter(self.lost), None), f"{next(iter(self.lost.values()), 'nobody is left')}")
+            raise self.abort(*list(self.lost.items())[-1])
         secrets = self.present if step in (JOIN, SHARE) else list(self._sealed)
         for each in secrets:
             holders = [other for other in (each, *self._neighbours[each]) if other not in self.lost]
@@ -266,7 +266,7 @@ class MasksCollector(Collector):
                 around = [other for other in (each, *self._neighbours[each]) if other in self.lost]
                 raise self.abort(
                     ", ".join(around),
-                    f"{self.lost[around[0]]}; {len(holders)} of {each} and its neighbours are left, and "
+                    f"{self.lost[around[-1]]}; {len(holders)} of {each} and its neighbours are left, and "
                     f"{self.agreement.threshold} must be",
                 )
         if step == UNMASK:

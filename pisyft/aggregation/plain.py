@@ -48,6 +48,6 @@ class PlainCollector(Collector):
         if step == JOIN:
             self._need_everybody()
             return
-        if len(self.present) < 1:
-            raise self.abort(None, "nobody has uploaded anything")
+        if len(self.present) < 2:
+            raise self.abort(*list(self.lost.items())[-1])
         self._decode(tuple(self.present))

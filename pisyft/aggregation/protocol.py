@@ -66,17 +66,17 @@ class Contributor(ABC):
         Raises:
             Refused: it is not this step's turn, or something in the message cannot be accepted.
         """
-        if not self._left or step != self._left[0]:
-            turn = f"it is the turn of {self._left[0]!r}" if self._left else "the round is over for it"
+        left, self._left = self._left, []
+        if not left or step != left[0]:
+            turn = f"it is the turn of {left[0]!r}" if left else "the round is over for it"
             raise Refused(f"{self.name}: step {step!r} is out of turn, {turn}")
-        left, self._left = self._left[1:], []
         try:
             result = self._answer(step, message, update)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, Refused):
                 raise
             raise Refused(f"{self.name}: the message of step {step!r} is none") from error
-        self._left = left
+        self._left = left[1:]
         return result
 
     @abstractmethod

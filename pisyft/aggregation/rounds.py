@@ -143,6 +143,12 @@ class Rounds:
         """What the last training has left, until it is given away."""
         return self._update
 
+    @property
+    def running(self) -> str | None:
+        """The id of the round that is under way."""
+        contributor = self._contributor
+        return None if contributor is None else contributor.agreement.round
+
     def keep(self, update: Update) -> None:
         """Keep what a training has left, for the round that asks for it."""
         with self._lock:
@@ -159,7 +165,7 @@ class Rounds:
         """
         with self._lock:
             if step == JOIN:
-                return self._join(message)
+                return self._join(round_id, message)
             contributor = self._running(round_id)
             try:
                 return contributor.answer(step, message, lambda: self._give(contributor.agreement))
@@ -192,9 +198,11 @@ class Rounds:
         with self._lock:
             self._check_model(self._running(round_id).agreement, model, layout)
 
-    def _join(self, message: Message) -> Answer:
+    def _join(self, round_id: str, message: Message) -> Answer:
         self.abandon()  # a coordinator that begins a round has given the last one up
         agreement = Agreement.from_message(message)
+        if agreement.round != round_id:
+            raise Refused(f"{self.ledger.me}: the agreement is about another round than the call, {round_id[:40]!r}")
         self.ledger.join(agreement)
         contributor = make_contributor(agreement, self.ledger.me, self.ledger.minimum, self._identity)
         answer = contributor.answer(JOIN, message)

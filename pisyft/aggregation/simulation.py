@@ -20,7 +20,7 @@ class Gone(Exception):
 def run_round(
     agreement: Agreement,
     participants: Mapping[str, Rounds],
-    on_message: Callable[[str, str, object], object] = lambda participant, step, message: None,
+    on_message: Callable[[str, str, dict], object] = lambda participant, step, message: None,
 ) -> Total:
     """Run a round as a coordinator does it.
 
@@ -39,7 +39,7 @@ def run_round(
                 on_message(each, step, question)
                 answer, to_others = participants[each].answer(step, agreement.round, question)
                 for other, message in to_others.items():
-                    on_message(each, step, message)
+                    on_message(each, step, {"to": other, "share": message})
                     participants[other].deliver(each, agreement.round, message)
                 on_message(each, step, answer)
                 collector.take(each, answer)

@@ -8,7 +8,7 @@ import torch
 from syft.exceptions import ObjectNotFoundError
 from syft.messaging.message import ObjectRequestMessage
 
-from pisyft.aggregation import secure_sum
+from pisyft.aggregation.pointers import secure_sum
 from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.models import RNN
