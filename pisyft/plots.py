@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 # Okabe and Ito's palette, which stays apart for every common kind of colour blindness.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -36,6 +36,29 @@ def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = No
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False)
         axes.set_title("Loss on names that were held out, round by round", loc="left")
+    return figure
+
+
+def accuracy_curves(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> Figure:
+    """Accuracy over rounds, several ways to train in one picture.
+
+    Args:
+        curves: for each way, rounds done and the accuracy then.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        lines = itertools.cycle(itertools.product(("-", "--", ":"), _COLOURS))
+        for (line, colour), (label, points) in zip(lines, curves.items(), strict=False):
+            axes.plot(*zip(*points, strict=True), line, color=colour, label=label, linewidth=2)
+        axes.set_xlabel("round")
+        axes.set_ylabel("accuracy")
+        axes.set_ylim(0, 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False, loc="lower right")
+        axes.set_title(title, loc="left")
     return figure
 
 

@@ -5,11 +5,12 @@ All read names as `encoding.Encoded` has them, aligned at the last letter, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import mask, one_hot
@@ -29,6 +30,14 @@ class Model(nn.Module):
         Returns:
             (batch, languages).
         """
+        raise NotImplementedError
+
+    def opinions(self, letters: torch.Tensor) -> torch.Tensor:
+        """What is trained: the log-probabilities of each network inside, (networks, batch, languages)."""
+        return self.log_probabilities(letters).unsqueeze(0)
+
+    def favour(self, offsets: torch.Tensor) -> None:
+        """Add to the scores of the languages, (languages,), in place: its guesses then lean to some of them."""
         raise NotImplementedError
 
 
@@ -63,6 +72,9 @@ class RNN(Model):
         vectors = one_hot(letters, self.n_letters)
         return read_names(self, vectors, mask(letters), self.init_hidden(letters.shape[1]), len(letters))
 
+    def favour(self, offsets: torch.Tensor) -> None:
+        self.i2o.bias.data += offsets
+
 
 def read_names(model: RNN, letters: torch.Tensor, mask: torch.Tensor, hidden: torch.Tensor, steps: int) -> torch.Tensor:
     """Read a batch of names to the end: log-probabilities (batch, languages) after each name's last letter.
@@ -82,13 +94,14 @@ def read_names(model: RNN, letters: torch.Tensor, mask: torch.Tensor, hidden: to
 
 
 class Recurrent(Model):
-    """An embedding of the letters, a recurrent network over a name, and a linear layer on its last hidden state.
+    """An embedding of the letters, a recurrent network over a name, and a linear layer on its hidden state.
 
     Args:
         recurrence: `nn.RNN` or `nn.GRU`.
         n_embedding: numbers that stand for a letter.
-        dropout: which part of the embedding and of the last state is left out while training.
-        bidirectional: reads names from their end, too, with half of the hidden state for each direction.
+        dropout: which part of the state is left out while training; of the embedding, a third of it.
+        bidirectional: reads names from their end, too, with half of the hidden state for each direction, and looks at
+            the largest value that each part of the state ever had beside the last one.
     """
 
     def __init__(
@@ -105,12 +118,18 @@ class Recurrent(Model):
         self.n_languages = n_languages
         self.letter = nn.Embedding(n_letters + 1, n_embedding, padding_idx=0)
         self.read = recurrence(n_embedding, n_hidden // (1 + bidirectional), bidirectional=bidirectional)
-        self.guess = nn.Linear(n_hidden, n_languages)
-        self.dropout = nn.Dropout(dropout)
+        self.guess = nn.Linear(n_hidden * (1 + bidirectional), n_languages)
+        self.dropout, self.letter_dropout = nn.Dropout(dropout), nn.Dropout(dropout / 3)
 
     def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
-        _, hidden = self.read(packed(self.dropout(self.letter(letters)), letters))
-        return self.guess(self.dropout(torch.cat(tuple(hidden), 1))).log_softmax(1)
+        states, last = self.read(packed(self.letter_dropout(self.letter(letters)), letters))
+        features = list(last)
+        if self.read.bidirectional:
+            features.append(pad_packed_sequence(states, padding_value=-1.0)[0].amax(0))
+        return self.guess(self.dropout(torch.cat(features, 1))).log_softmax(1)
+
+    def favour(self, offsets: torch.Tensor) -> None:
+        self.guess.bias.data += offsets
 
 
 def packed(vectors: torch.Tensor, letters: torch.Tensor) -> PackedSequence:
@@ -122,10 +141,83 @@ def packed(vectors: torch.Tensor, letters: torch.Tensor) -> PackedSequence:
     return pack_padded_sequence(moved, lengths, enforce_sorted=False)
 
 
+class NGrams(Model):
+    """Adds up, over all runs of one to four letters in a name, how much each speaks for every language.
+
+    A linear model, which averages well. Runs share `n_rows` rows by a fixed hash, so that nobody need tell which there
+    are (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning").
+
+    Args:
+        n_rows: of the table.
+        longest: letters in the longest run.
+        dropout: which part of the runs is left out while training.
+    """
+
+    def __init__(
+        self, n_letters: int, n_languages: int, n_rows: int = 6000, longest: int = 4, dropout: float = 0.4
+    ) -> None:
+        super().__init__()
+        self.n_letters, self.n_languages, self.n_rows = n_letters, n_languages, n_rows
+        self.longest, self.dropout = longest, dropout
+        self.table = nn.EmbeddingBag(n_rows + 1, n_languages, mode="sum", padding_idx=n_rows)
+        nn.init.normal_(self.table.weight, std=0.02)
+        self.bias = nn.Parameter(torch.zeros(n_languages))
+
+    def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
+        rows = self.rows(letters)
+        kept = 1 - self.dropout if self.training else 1.0
+        if self.training:
+            rows = rows.masked_fill(torch.rand(rows.shape) > kept, self.n_rows)
+        return (self.table(rows) / kept + self.bias).log_softmax(1)
+
+    def rows(self, letters: torch.Tensor) -> torch.Tensor:
+        """The rows of a name's runs, (batch, runs); `n_rows`, which is zeros, for runs that reach into padding."""
+        begin, end = self.n_letters + 1, self.n_letters + 2
+        nothing = torch.zeros_like(letters[:1])
+        marked = torch.cat((nothing, letters, nothing + end))
+        first = (marked == 0) & (torch.cat((marked[1:], nothing)) > 0)
+        marked = marked.masked_fill(first, begin)
+        found = []
+        run, whole = torch.zeros_like(marked), torch.ones_like(marked, dtype=torch.bool)
+        for length in range(self.longest):
+            before = torch.cat((nothing.expand(length, -1), marked[: len(marked) - length]))
+            run = (run * 1_000_003 + before + 7_919 * (length + 1)) % 2_147_483_647
+            whole = whole & (before > 0)
+            found.append(torch.where(whole, run % self.n_rows, self.n_rows))
+        return torch.cat(found).t()
+
+    def favour(self, offsets: torch.Tensor) -> None:
+        self.bias.data += offsets
+
+
+class Committee(Model):
+    """Several networks, each trained as if it were alone, which guess together: the mean of their log-probabilities."""
+
+    def __init__(self, *members: Model) -> None:
+        super().__init__()
+        self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
+        self.n_languages = members[0].n_languages
+
+    def opinions(self, letters: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member.log_probabilities(letters) for member in self.members])
+
+    def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
+        return self.opinions(letters).mean(0).log_softmax(1)
+
+    def favour(self, offsets: torch.Tensor) -> None:
+        for member in self.members:
+            member.favour(offsets)
+
+
 MODELS: dict[str, Callable[[int, int], Model]] = {
     "tutorial": lambda letters, languages: RNN(letters, 128, languages),
     "rnn": lambda letters, languages: Recurrent(nn.RNN, letters, languages),
     "gru": lambda letters, languages: Recurrent(nn.GRU, letters, languages, 64, 192, dropout=0.3),
+    "ngrams": NGrams,
+    "committee": lambda letters, languages: Committee(
+        NGrams(letters, languages, n_rows=4000),
+        Recurrent(nn.GRU, letters, languages, 32, 160, dropout=0.4, bidirectional=True),
+    ),
 }
 
 
@@ -142,3 +234,18 @@ def make_model(name: str, n_letters: int, n_languages: int, seed: int | None = N
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return MODELS[name](n_letters, n_languages)
+
+
+def leaning(model: Model, counts: torch.Tensor, tau: float) -> Model:
+    """A copy of a trained model whose guesses lean towards languages that it saw few names of.
+
+    Scores less `tau` times the logarithm of each language's part (Menon et al. 2021, "Long-tail learning via logit
+    adjustment", section 4.1): 0 is the model as it is, 1 guesses as if all languages were equally frequent. Between
+    them, both accuracy and balanced accuracy can be better than at 0.
+
+    Args:
+        counts: how many names of each language the model was trained on, over all workers, (languages,).
+    """
+    copied = copy.deepcopy(model)
+    copied.favour(-tau * (counts / counts.sum()).clamp(min=1e-6).log())
+    return copied

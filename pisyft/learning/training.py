@@ -126,11 +126,13 @@ def fit(
         model.train()
         for step, batch in enumerate(batches(names, settings), 1):
             optimizer.zero_grad()
-            output = model.log_probabilities(batch.letters)
+            opinions = model.opinions(batch.letters)
             if adjustment is not None:
-                output = output + adjustment
-            loss = functional.cross_entropy(output, batch.languages, label_smoothing=settings.label_smoothing)
-            loss.backward()
+                opinions = opinions + adjustment
+            languages = batch.languages.expand(len(opinions), -1).flatten()
+            loss = functional.cross_entropy(opinions.flatten(0, 1), languages, label_smoothing=settings.label_smoothing)
+            # Each network inside is trained by its own loss, as if it were alone.
+            (loss * len(opinions)).backward()
             with torch.no_grad():
                 for index, parameter in enumerate(parameters):
                     assert parameter.grad is not None

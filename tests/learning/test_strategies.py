@@ -9,7 +9,7 @@ from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import Encoded, encode
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import make_model
-from pisyft.learning.names import deal, read_folder
+from pisyft.learning.names import deal, equal_shares, read_folder
 from pisyft.learning.simulation import simulate
 from pisyft.learning.strategies import STRATEGIES, Trainee, make_strategy
 from pisyft.learning.training import Diverged, TrainingSettings, fit
@@ -142,7 +142,8 @@ def test_a_cosine_schedule_falls_from_the_learning_rate_towards_zero():
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_learns(name, names_folder):
-    hands = [encode(hand) for hand in deal(read_folder(names_folder), 2)]
+    names = read_folder(names_folder)
+    hands = [encode(hand) for hand in deal(names, equal_shares(names, 2))]
     model = make_model("tutorial", TUTORIAL.size, 4, seed=1)
     together = [count_guesses(model, hand, 4) for hand in hands]
     before = (together[0] + together[1]).accuracy
