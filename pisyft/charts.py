@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from rich.bar import Bar
 from rich.console import RenderableType
 from rich.table import Table
 
 from pisyft.learning.names import Parts, total
+from pisyft.release import Card
 
 _SIDE_BY_SIDE = 4  # workers in columns; more of them are in rows, so that a terminal of 80 characters shows them
 _BAR = 12
+_WIDE_BAR = 30
 
 
 def dealt(hands: Mapping[str, Parts]) -> Table:
@@ -61,5 +64,70 @@ def _workers_in_rows(hands: Mapping[str, Parts]) -> Table:
             *(str(total(of_part)) for _, of_part in hand.items()),
             Bar(largest, 0, held, width=_BAR, color="cyan"),
             ", ".join(f"{language} {len(names[language]) / held:.0%}" for language in mostly if names[language]),
+        )
+    return table
+
+
+def guesses(likeliest: Sequence[tuple[float, str]]) -> Table:
+    """Languages with log-probabilities, as the tutorial prints them, and a bar of each probability."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(width=_WIDE_BAR)
+    table.add_column(justify="right")
+    for value, language in likeliest:
+        part = math.exp(value)
+        table.add_row(f"({value:.2f}) {language}", Bar(1, 0, part, width=_WIDE_BAR, color="cyan"), f"{part:.0%}")
+    return table
+
+
+def releases(cards: Sequence[Card], current: int | None) -> Table:
+    """Released versions, and which is in use."""
+    table = Table()
+    for column in ("version", "date", "model", "letters", "accuracy", "rounds", "participants"):
+        table.add_column(column, justify="right" if column in ("version", "accuracy", "rounds") else "left")
+    for card in cards:
+        used = card.version == current
+        table.add_row(
+            f"{'in use: ' if used else ''}{card.version}",
+            card.date[:10],
+            card.model,
+            card.alphabet,
+            f"{card.accuracy:.1%}",
+            str(card.rounds),
+            ", ".join(card.participants),
+            style="bold" if used else "",
+        )
+    return table
+
+
+_SETTINGS = ("model", "strategy", "aggregation", "alphabet", "batch_size", "learning_rate", "optimizer", "seed")
+
+
+def runs(summaries: Sequence[Mapping]) -> Table:
+    """Training runs side by side: their figures, and the settings in which they differ. The best are bold.
+
+    Args:
+        summaries: what each run's summary.json has, and its name as `run`.
+    """
+    differing = [key for key in _SETTINGS if len({str(summary.get(key)) for summary in summaries}) > 1]
+    table = Table()
+    table.add_column("run")
+    for column in ("workers", "names", "rounds", *differing, "accuracy", "balanced", "central", "released"):
+        table.add_column(column.replace("_", " "), justify="right")
+    for summary in summaries:
+        figures = []
+        for key in ("accuracy_final", "balanced_accuracy_final", "centralised_accuracy"):
+            value = summary.get(key)
+            best = value is not None and value == max(each.get(key) or 0 for each in summaries)
+            figures.append("" if value is None else f"[bold]{value:.1%}[/bold]" if best else f"{value:.1%}")
+        version = summary.get("released_version")
+        table.add_row(
+            summary["run"],
+            str(len(summary.get("workers", ()))),
+            str(summary.get("names_total", "")),
+            str(summary.get("rounds", "")),
+            *(str(summary.get(key, "")) for key in differing),
+            *figures,
+            "no" if version is None else f"version {version}",
         )
     return table

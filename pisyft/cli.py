@@ -10,6 +10,7 @@ import click
 
 import pisyft
 from pisyft.cli_data import data, names
+from pisyft.cli_models import predict, release, runs
 from pisyft.compat import requirements
 from pisyft.problems import Problem
 
@@ -55,6 +56,7 @@ def main() -> None:
     pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft worker --id alice --data names/        on each Pi
     pisyft train --lab                            on a laptop, with two local workers
+    pisyft predict Qing Gadler                    with the model that was released
     """
 
 
@@ -78,8 +80,8 @@ def setup() -> None:
     click.echo(f"PySyft {requirements.PYSYFT} is installed.")
 
 
-main.add_command(data)
-main.add_command(names)
+for command in (data, names, predict, release, runs):
+    main.add_command(command)
 
 
 @main.command()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import random
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pisyft.files import write_whole
 from pisyft.learning.alphabet import TUTORIAL, Alphabet, NamesError
 
 # What the tutorial's letters make of names.
@@ -131,7 +130,7 @@ def add_name(
             raise NamesError(f"{language} has {name} already{alike}: nothing to do")
     file = (folder / TRAIN if (folder / TRAIN).is_dir() else folder) / f"{language}.txt"
     text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
-    _write_whole(file, text + ("\n" if text and not text.endswith("\n") else "") + f"{name}\n")
+    write_whole(file, (text + ("\n" if text and not text.endswith("\n") else "") + f"{name}\n").encode())
     return file
 
 
@@ -287,7 +286,7 @@ def write_folder(names: Mapping[str, Iterable[str]], folder: str | Path) -> None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for language, of_language in names.items():
-        _write_whole(folder / f"{language}.txt", "".join(f"{name}\n" for name in of_language))
+        write_whole(folder / f"{language}.txt", "".join(f"{name}\n" for name in of_language).encode())
 
 
 def write_parts(parts: Parts, folder: str | Path) -> None:
@@ -355,18 +354,3 @@ def _share(text: str | None, where: str) -> float:
     if not 0 <= share < math.inf:
         raise NamesError(f"{where}: {text!r} is no share: write a number, 0 or more")
     return share
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file so that nobody ever reads half of it, also when the power goes."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as written:
-            written.write(text)
-            written.flush()
-            os.fsync(written.fileno())
-        os.chmod(temporary, file.stat().st_mode & 0o777 if file.exists() else 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -1,0 +1,36 @@
+"""Files that are there whole or not at all, also when the power goes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(target: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write to. It takes the place of `target` when it is complete and on disk, unless an error is raised.
+
+    Args:
+        mode: who may read it; the file has it from the start.
+    """
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_whole(target: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file as `whole_file` does."""
+    with whole_file(target, mode) as file:
+        file.write(content)
