@@ -53,10 +53,10 @@ def fixed_precision_division() -> None:
     FixedPrecisionTensor.truncate = truncate
     FixedPrecisionTensor.div = div
     FixedPrecisionTensor.__truediv__ = div
-    FixedPrecisionTensor.__itruediv__ = itruediv
+    FixedPrecisionTensor.__itruediv__ = FixedPrecisionTensor.div_ = itruediv
 
 
-@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="shares of a quotient or a mean become floats")
+@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="shares of a quotient become floats")
 def share_division() -> None:
     from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
     from syft.generic.frameworks.overload import overloaded
@@ -65,32 +65,24 @@ def share_division() -> None:
     def _public_div(self, shares, divisor):
         return {worker: _truncating(share, divisor) for worker, share in shares.items()}
 
-    @overloaded.method
-    def mean(self, shares, **kwargs):
-        sums = {worker: share.sum(**kwargs) for worker, share in shares.items()}
-        per_sum = None
-        for worker, share in shares.items():
-            per_sum = per_sum or share.numel() // sums[worker].numel()
-        return {worker: _truncating(total, per_sum) for worker, total in sums.items()}
-
     AdditiveSharingTensor._public_div = _public_div
-    AdditiveSharingTensor.mean = mean
 
 
 @repair(
     Moment.AFTER_IMPORT,
     upstream="PyTorch 1.13 made `//` of integer tensors round down; before, it rounded towards zero",
-    broke="`torch.mean` of a shared tensor is too small by one digit: each share is rounded down",
+    broke="quotients by `//` are too small by one digit, of shared tensors more often than of others",
 )
-def share_floor_division() -> None:
+def floor_division() -> None:
     from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
-    from syft.generic.frameworks.overload import overloaded
+    from syft.frameworks.torch.tensors.interpreters.precision import FixedPrecisionTensor
 
-    @overloaded.method
-    def __floordiv__(self, shares, divisor):
-        return {worker: _truncating(share, divisor) for worker, share in shares.items()}
+    def floordiv(self, divisor):
+        # Of fixed precision not a whole number, but x / divisor, as on PyTorch 1.4.
+        return self.div(divisor)
 
-    AdditiveSharingTensor.__floordiv__ = __floordiv__
+    AdditiveSharingTensor.__floordiv__ = FixedPrecisionTensor.__floordiv__ = floordiv
+    FixedPrecisionTensor.floor_divide = floordiv
 
 
 @repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="SecureNN decomposes a number into fractions instead of bits")

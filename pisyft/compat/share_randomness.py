@@ -209,3 +209,31 @@ def shares_of_zero() -> None:
         torch,
         randint=lambda low, high, shape, dtype, generator: integers(low, high, shape, dtype, source=generator),
     )
+
+
+@repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells the number that masks a norm in `qr` and DASH")
+def masks_of_norms() -> None:
+    from syft.frameworks.torch.linalg import operations
+    from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
+    from syft.frameworks.torch.tensors.interpreters.precision import FixedPrecisionTensor
+    from syft.generic.utils import remote
+
+    def draw_mask(low: int, high: int, shape: list[int], dtype: str) -> torch.Tensor:
+        return integers(low, high, shape, getattr(torch, dtype))
+
+    draw_mask = _runs_on_workers(draw_mask, operations)
+
+    def random_shares(self, low, high):
+        """Each worker draws its own share, low <= n < high, so that nobody knows their sum."""
+        options = (low, high, list(self.shape), str(self.torch_dtype).removeprefix("torch."))
+        self.child = {
+            worker: remote(draw_mask, location=share.location)(*options) for worker, share in self.child.items()
+        }
+        return self
+
+    def random_(self, low, high):
+        self.child.random_(low, high)
+        return self
+
+    AdditiveSharingTensor.random_ = random_shares
+    FixedPrecisionTensor.random_ = random_

@@ -207,10 +207,113 @@ def share_division():
 
 
 @check
-def share_floor_division():
+def floor_division():
     syft, workers = hooked()
-    means = [torch.mean(shared(syft, [1.0, 2.5, 8.0, 5.5], workers)).get().float_precision() for _ in range(20)]
-    assert all(mean == 4.25 for mean in means)
+    quotients = [(shared(syft, [17.0], workers) // 4).get().float_precision() for _ in range(20)]
+    assert all(quotient == 4.25 for quotient in quotients)
+    assert (torch.tensor([-0.001]).fix_precision() // 2).float_precision() == 0
+
+
+@check
+def means():
+    syft, workers = hooked()
+    x = torch.tensor([[1.0, 2.0], [5.0, 10.0]])
+    for made in (x.fix_precision(), shared(syft, x.tolist(), workers)):
+        for mean in (made.mean(1), torch.mean(made, dim=1), torch.mean(made, -1)):
+            opened = mean.get() if isinstance(mean.child.child, syft.AdditiveSharingTensor) else mean
+            assert torch.allclose(opened.float_precision(), x.mean(1), atol=2e-3)
+
+
+@check
+def comparisons():
+    syft, workers = hooked()
+    x, y = torch.tensor([1.5, -2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0])
+    expected = torch.tensor([1.0, 0.0, 0.0])
+    assert (x.fix_precision().gt(y.fix_precision()).float_precision() == expected).all()
+    assert ((x.fix_precision() > 1).float_precision() == (x > 1).float()).all()
+    assert ((shared(syft, x.tolist(), workers) > y.fix_precision()).get().float_precision() == expected).all()
+
+
+@check
+def public_times_shared():
+    syft, workers = hooked()
+    x, y = [[1.0, 2.0]], [[3.0], [4.0]]
+    product = torch.tensor(x).fix_precision() @ shared(syft, y, workers)
+    assert torch.allclose(product.get().float_precision(), torch.tensor([[11.0]]), atol=2e-3)
+
+
+@check
+def public_divisors():
+    syft, workers = hooked()
+    quotient = shared(syft, [3.0, 8.0], workers) / torch.tensor([2, -4])
+    assert torch.allclose(quotient.get().float_precision(), torch.tensor([1.5, -2.0]), atol=2e-3)
+
+
+@check
+def sums_of_small_integers():
+    _, workers = hooked()
+    x = torch.tensor([1.0, 3.0, -2.0]).fix_precision(dtype="int").share(*workers[:2], crypto_provider=workers[2])
+    assert x.max().get().float_precision() == 3
+
+
+@check
+def products_that_fit():
+    hooked()
+    large, small = torch.tensor([60.0]).fix_precision(dtype="int"), torch.tensor([30.0]).fix_precision(dtype="int")
+    assert (large * small).float_precision() == 1800
+    for too_large in (lambda: large * large, lambda: large @ large, lambda: (small * large * 2) / small):
+        _refused(too_large, OverflowError)
+    five_digits = torch.tensor([0.5]).fix_precision(dtype="int", precision_fractional=5)
+    _refused(lambda: five_digits * five_digits, OverflowError)
+
+
+@check
+def truncation_by_two():
+    _, workers = hooked()
+    x = torch.tensor([1.0]).fix_precision().share(*workers)
+    _refused(lambda: x / 2, NotImplementedError)
+    assert (x + x).get().float_precision() == 2
+
+
+@check
+def log_without_shares():
+    hooked()
+    x = torch.tensor([2.0]).fix_precision(precision_fractional=5)
+    assert torch.allclose(x.log().float_precision(), torch.tensor([2.0]).log(), atol=0.02)
+
+
+@check
+def tanh_of_any_shape():
+    hooked()
+    x = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    tanh = x.fix_precision(precision_fractional=5).tanh().float_precision()
+    assert tanh.shape == x.shape and torch.allclose(tanh, x.tanh(), atol=0.01)
+
+
+@check
+def unknown_methods():
+    syft, workers = hooked()
+    x = torch.tensor([1.5, -2.0])
+    assert torch.allclose(x.fix_precision().square().float_precision(), x.square(), atol=2e-3)
+    for name in ("sqrt", "prod", "cos"):
+        _refused(lambda: getattr(x.fix_precision(), name)(), NotImplementedError)  # noqa: B023
+        _refused(lambda: getattr(shared(syft, x.tolist(), workers), name)(), NotImplementedError)  # noqa: B023
+
+
+@check
+def unknown_functions():
+    syft, workers = hooked()
+    assert (torch.relu(shared(syft, [1.5, -2.0], workers)).get().float_precision() == torch.tensor([1.5, 0.0])).all()
+    assert torch.argmax(torch.tensor([1.0, 3.0]).fix_precision()).float_precision() == 1
+    _refused(lambda: torch.sqrt(torch.tensor([4.0]).fix_precision()), NotImplementedError)
+
+
+def _refused(action, error):
+    try:
+        action()
+    except error:
+        return
+    raise AssertionError(f"{error.__name__} was not raised")
 
 
 @check
@@ -329,6 +432,19 @@ def shares_of_zero():
         parts = [gen_alpha_3of3(worker).get() for worker in workers]
         assert sum(parts) == 0
         return parts[0].tolist()
+
+    assert not _same_twice(draw)
+
+
+@check
+def masks_of_norms():
+    _, workers = hooked()
+
+    def draw():
+        mask = torch.LongTensor([0]).fix_precision().share(*workers[:2], crypto_provider=workers[2]).random_(0, 2**30)
+        shares = [share.copy().get() for share in mask.child.child.child.values()]
+        assert all(0 <= share < 2**30 for share in shares)
+        return shares
 
     assert not _same_twice(draw)
 
