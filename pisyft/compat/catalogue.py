@@ -7,6 +7,7 @@ from pisyft.compat import (  # noqa: F401
     interpreter_exit,
     keyword_tensors,
     late_imports,
+    many_tensors,
     nn_functional,
     no_fork,
     none_pointers,

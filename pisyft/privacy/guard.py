@@ -325,13 +325,12 @@ class GuardedMessageHandler(BaseMessageHandler):
             known = isinstance(target, torch.Tensor) and name in operations.METHODS
         if not known:
             raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} for pointers")
-        if name in operations.IN_PLACE and any(self.worker.is_own(leaf) for leaf in leaves(target)):
+        if any(self.worker.is_own(leaf) for leaf in _changed_by(action)):
             raise GetNotPermittedError(f"{name} would change {self.worker.id}'s own names")
 
     def _label_results(self, action: ComputationAction, ids: Iterable[Id] | None, label: Label) -> None:
-        if action.name in operations.IN_PLACE:
-            for leaf in leaves(action.target):
-                self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
+        for leaf in _changed_by(action):
+            self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
         for id_ in ids or ():
             for leaf in leaves(self.object_store._objects.get(id_)):
                 self.worker.labels[leaf] = label
@@ -343,6 +342,15 @@ class GuardedMessageHandler(BaseMessageHandler):
                 is_new = gradient not in self.worker.labels
                 before = PUBLIC if is_new else self.worker.labels[gradient]
                 self.worker.labels[gradient] = join((before, label, self.worker.labels[tensor]))
+
+
+def _changed_by(action: ComputationAction) -> Iterator[torch.Tensor]:
+    """The tensors that an operation changes in place."""
+    if action.name in operations.IN_PLACE:
+        return leaves(action.target)
+    if action.name in operations.IN_PLACE_FUNCTIONS:
+        return leaves((action.args[:1], action.kwargs))  # the first argument may come by its name
+    return leaves(())
 
 
 def _accumulate_gradients(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
