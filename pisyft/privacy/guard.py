@@ -74,6 +74,8 @@ class GuardedWorker(WebsocketServerWorker):
         self.own_ids: set[Id] = set()
         self._own_memory: set[int] = set()
         self.message_handlers = [GuardedMessageHandler(self.object_store, self)]
+        # Labels last as long as these: PySyft drops the tensor that it has made a parameter of.
+        self.arriving: list[torch.Tensor] = []
         self._receiving_from_itself = False
         self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
@@ -203,6 +205,7 @@ def _label_what_arrives(worker: GuardedWorker) -> None:
         if receiver is worker:
             sender = worker.sender()
             worker.labels[tensor] = PUBLIC if sender is None else Share(frozenset({sender}))
+            worker.arriving.append(tensor)
         return tensor
 
     torch_serde._deserialize_tensor = _deserialize_tensor
@@ -231,7 +234,10 @@ class GuardedMessageHandler(BaseMessageHandler):
         self.worker.check_sender()
         if not isinstance(message, self._open_to(self.worker.sender())):
             raise GetNotPermittedError("a peer may deliver shares, and nothing else")
-        return super().handle(message)
+        try:
+            return super().handle(message)
+        finally:
+            self.worker.arriving.clear()
 
     def _open_to(self, sender: Id | None) -> tuple[type, ...]:
         """The types of messages that a sender may send; None is a coordinator."""
@@ -254,6 +260,7 @@ class GuardedMessageHandler(BaseMessageHandler):
                 raise GetNotPermittedError("a peer may deliver shares, which are integers")
             if obj.tags and _PUBLIC_SHARE in obj.tags:
                 self.worker.labels[obj] = PUBLIC
+        self.worker.labels[obj] = self.worker.labels[obj]  # which it keeps from now on
         super().handle_object_msg(message)
 
     def respond_to_obj_req(self, message: ObjectRequestMessage):

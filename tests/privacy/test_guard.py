@@ -148,6 +148,17 @@ def test_what_was_trained_on_public_values_may_leave_with_its_gradients(alice):
     assert weight.get().item() == 5.0
 
 
+def test_a_network_comes_back_and_what_it_learns_from_public_names_may_leave(alice):
+    model = torch.nn.Linear(3, 2)
+    there = model.copy().send(alice)
+    loss = torch.nn.functional.cross_entropy(there(torch.ones(4, 3).send(alice)), torch.zeros(4).long().send(alice))
+    loss.backward()
+    torch.optim.SGD(there.parameters(), lr=0.1).step()
+
+    assert loss.get() > 0
+    assert not torch.equal(there.get().bias, model.bias)
+
+
 def test_a_share_of_one_pis_secret_does_not_leave_whoever_holds_it(alice, bob, names):
     shared = names.languages.float().fix_precision().share(alice, bob).get()
     for pointer in shared.child.child.child.values():
