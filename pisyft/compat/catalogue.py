@@ -9,6 +9,7 @@ from pisyft.compat import (  # noqa: F401
     interpreter_exit,
     keyword_tensors,
     late_imports,
+    many_tensors,
     means,
     nn_functional,
     no_fork,

@@ -4,9 +4,11 @@
 # mypy: disable-error-code="attr-defined"
 
 import functools
+import itertools
 
 import torch
 
+from pisyft.compat.many_tensors import is_remote, zero_remote_gradients
 from pisyft.compat.registry import Moment, repair
 
 
@@ -24,11 +26,11 @@ def zero_grad_of_remote_parameters() -> None:
         @functools.wraps(original)
         def zero_grad(self, set_to_none: bool = True) -> None:
             parameters = list(parameters_of(self))
-            remote = [parameter for parameter in parameters if hasattr(parameter, "child")]
-            if not remote:
+            if not any(hasattr(parameter, "child") for parameter in parameters):
                 original(self, set_to_none=set_to_none)
                 return
-            for parameter in parameters:
+            zero_remote_gradients(filter(is_remote, parameters))
+            for parameter in itertools.filterfalse(is_remote, parameters):
                 if isinstance(getattr(parameter, "child", None), AutogradTensor):
                     # Its gradient is kept here, not on the worker.
                     parameter.child.grad = None

@@ -70,17 +70,11 @@ def train_batch(model: RNN, batch: RemoteNames, learning_rate: float) -> torch.T
 
     Nothing comes back: neither the model nor its gradients leave the worker.
     """
-    for parameter in model.parameters():
-        _gradient(parameter).zero_()
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    optimizer.zero_grad()
     hidden = model.init_hidden(batch.count).send(batch.worker)
     output = read_names(model, batch.letters, batch.mask, hidden, batch.steps)
     loss = nn.functional.nll_loss(output, batch.languages)
     loss.backward()
-    for parameter in model.parameters():
-        parameter.data.add_(_gradient(parameter), alpha=-learning_rate)
+    optimizer.step()
     return loss
-
-
-def _gradient(parameter: nn.Parameter) -> torch.Tensor:
-    """A pointer to a remote parameter's gradient. `parameter.grad` asks the worker first whether there is one."""
-    return parameter.child.attr("grad")

@@ -74,6 +74,8 @@ class GuardedWorker(WebsocketServerWorker):
         self.own_ids: set[Id] = set()
         self._own_memory: set[int] = set()
         self.message_handlers = [GuardedMessageHandler(self.object_store, self)]
+        # Labels last as long as these: PySyft drops the tensor that it has made a parameter of.
+        self.arriving: list[torch.Tensor] = []
         self._receiving_from_itself = False
         self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
@@ -203,6 +205,7 @@ def _label_what_arrives(worker: GuardedWorker) -> None:
         if receiver is worker:
             sender = worker.sender()
             worker.labels[tensor] = PUBLIC if sender is None else Share(frozenset({sender}))
+            worker.arriving.append(tensor)
         return tensor
 
     torch_serde._deserialize_tensor = _deserialize_tensor
@@ -231,7 +234,10 @@ class GuardedMessageHandler(BaseMessageHandler):
         self.worker.check_sender()
         if not isinstance(message, self._open_to(self.worker.sender())):
             raise GetNotPermittedError("a peer may deliver shares, and nothing else")
-        return super().handle(message)
+        try:
+            return super().handle(message)
+        finally:
+            self.worker.arriving.clear()
 
     def _open_to(self, sender: Id | None) -> tuple[type, ...]:
         """The types of messages that a sender may send; None is a coordinator."""
@@ -254,6 +260,7 @@ class GuardedMessageHandler(BaseMessageHandler):
                 raise GetNotPermittedError("a peer may deliver shares, which are integers")
             if obj.tags and _PUBLIC_SHARE in obj.tags:
                 self.worker.labels[obj] = PUBLIC
+        self.worker.labels[obj] = self.worker.labels[obj]  # which it keeps from now on
         super().handle_object_msg(message)
 
     def respond_to_obj_req(self, message: ObjectRequestMessage):
@@ -325,13 +332,12 @@ class GuardedMessageHandler(BaseMessageHandler):
             known = isinstance(target, torch.Tensor) and name in operations.METHODS
         if not known:
             raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} for pointers")
-        if name in operations.IN_PLACE and any(self.worker.is_own(leaf) for leaf in leaves(target)):
+        if any(self.worker.is_own(leaf) for leaf in _changed_by(action)):
             raise GetNotPermittedError(f"{name} would change {self.worker.id}'s own names")
 
     def _label_results(self, action: ComputationAction, ids: Iterable[Id] | None, label: Label) -> None:
-        if action.name in operations.IN_PLACE:
-            for leaf in leaves(action.target):
-                self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
+        for leaf in _changed_by(action):
+            self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
         for id_ in ids or ():
             for leaf in leaves(self.object_store._objects.get(id_)):
                 self.worker.labels[leaf] = label
@@ -343,6 +349,15 @@ class GuardedMessageHandler(BaseMessageHandler):
                 is_new = gradient not in self.worker.labels
                 before = PUBLIC if is_new else self.worker.labels[gradient]
                 self.worker.labels[gradient] = join((before, label, self.worker.labels[tensor]))
+
+
+def _changed_by(action: ComputationAction) -> Iterator[torch.Tensor]:
+    """The tensors that an operation changes in place."""
+    if action.name in operations.IN_PLACE:
+        return leaves(action.target)
+    if action.name in operations.IN_PLACE_FUNCTIONS:
+        return leaves((action.args[:1], action.kwargs))  # the first argument may come by its name
+    return leaves(())
 
 
 def _accumulate_gradients(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

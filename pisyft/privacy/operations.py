@@ -24,16 +24,24 @@ IN_PLACE = frozenset(
     "add_ sub_ mul_ div_ neg_ zero_ fill_ clamp_ addcmul_ addcdiv_ copy_ requires_grad_ detach_ "
     "__iadd__ __isub__ __imul__ __itruediv__".split()
 )
+# Functions that change all tensors in their first argument, a list, in place.
+IN_PLACE_FUNCTIONS = frozenset({"torch.add_each_", "torch.zero_each_"})
 SHARING = frozenset({"fix_precision", "fix_prec", "share"})
 ADDITIONS = frozenset({"add", "__add__", "__radd__"})
 
 METHODS = frozenset(_BINARY + _UNARY + _VIEWS + _REDUCTIONS + _DUNDERS + ["backward", "addmm", "view_as"]) | (
     IN_PLACE | SHARING
 )
-FUNCTIONS = frozenset(
-    f"torch.{name}"
-    for name in (*_BINARY, *_UNARY, *_VIEWS, *_REDUCTIONS, *"cat stack addmm zeros_like ones_like where".split())
-) | frozenset(
-    f"torch.nn.functional.{name}"
-    for name in "linear relu tanh sigmoid softmax log_softmax nll_loss cross_entropy mse_loss dropout embedding".split()
+FUNCTIONS = (
+    IN_PLACE_FUNCTIONS
+    | frozenset(
+        f"torch.{name}"
+        for name in (*_BINARY, *_UNARY, *_VIEWS, *_REDUCTIONS, *"cat stack addmm zeros_like ones_like where".split())
+    )
+    | frozenset(
+        f"torch.nn.functional.{name}"
+        for name in (
+            "linear relu tanh sigmoid softmax log_softmax nll_loss cross_entropy mse_loss dropout embedding".split()
+        )
+    )
 )

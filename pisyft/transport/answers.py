@@ -36,7 +36,7 @@ def needs_none(message: Message) -> bool:
         if not isinstance(action, ComputationAction) or action.return_value:
             return False
         name = action.name
-        in_place = action.target is not None and name.endswith("_") and not name.endswith("__")
+        in_place = name.endswith("_") and not name.endswith("__")
         return in_place or name == "backward" or name in _ONE_TENSOR
     return isinstance(message, (ObjectMessage, ForceObjectDeleteMessage))
 

@@ -51,6 +51,7 @@ from pisyft.transport.frames import (
     decode,
     encode,
 )
+from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
 from pisyft.transport.tls import Verifier
 from pisyft.transport.turn import Turn
@@ -271,7 +272,10 @@ class WebsocketClientWorker(BaseWorker):
             TransportError: no answer came.
             Exception: what the message, or an earlier one that was not waited for, raised on the worker.
         """
-        data = syft.serde.serialize(message, worker=sender)
+        try:
+            data = syft.serde.serialize(Operation(message, self), worker=sender)
+        except (TypeError, OverflowError):  # what it says goes beyond that
+            data = syft.serde.serialize(message, worker=sender)
         if self.wait or not needs_none(message):
             return syft.serde.deserialize(self._recv_msg(data), worker=sender)
         self._post(data, ids_of_results(message), origin_of(message))

@@ -646,3 +646,21 @@ def autograd_tensors_in_optimizers():
 def zero_grad_of_remote_parameters():
     here, there = trained_here_and_there(lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     assert torch.allclose(here, there, atol=1e-5)
+
+
+@check
+def functions_of_many_tensors():
+    here, there = trained_here_and_there(lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    assert torch.allclose(here, there, atol=1e-5)
+
+
+@check
+def steps_of_remote_models():
+    _, (alice, *_) = hooked()
+    there = torch.nn.Linear(2, 1).send(alice)
+    optimizer = torch.optim.SGD(there.parameters(), lr=0.1)
+    messages = []
+    receive = alice._recv_msg
+    alice._recv_msg = lambda message: (messages.append(message), receive(message))[1]
+    optimizer.step()
+    assert len(messages) == 1

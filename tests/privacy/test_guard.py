@@ -7,6 +7,7 @@ import pytest
 import syft
 import torch
 from syft.exceptions import GetNotPermittedError
+from syft.generic.pointers.pointer_tensor import PointerTensor
 from syft.messaging.message import (
     ForceObjectDeleteMessage,
     ObjectMessage,
@@ -21,6 +22,7 @@ from pisyft.learning.models import RNN
 from pisyft.learning.remote import find_names, train_batch
 from pisyft.learning.vectors import to_vector
 from pisyft.transport.frames import PROTOCOL, Failure, Hello, Request, decode, encode
+from pisyft.transport.outbox import Origin
 
 
 @pytest.fixture
@@ -47,6 +49,15 @@ def command(worker, name, target=None, args=(), kwargs=None, **options):
     ids = (syft.ID_PROVIDER.pop(),)
     message = TensorCommandMessage.computation(name, target, args, kwargs or {}, ids, **options)
     return send(worker, message)
+
+
+def command_unheard(worker, name, target=None, args=()):
+    """Send an operation without waiting for its answer, whatever it is; a pointer to its result."""
+    result = PointerTensor(location=worker, owner=syft.local_worker, id_at_location=syft.ID_PROVIDER.pop())
+    message = TensorCommandMessage.computation(name, target, args, {}, (result.id_at_location,))
+    data = syft.serde.serialize(message, worker=syft.local_worker)
+    worker._post(data, (result.id_at_location,), Origin(name, "a test"))
+    return result.wrap()
 
 
 def refused(says: str = "."):
@@ -138,6 +149,17 @@ def test_what_was_trained_on_public_values_may_leave_with_its_gradients(alice):
     assert weight.get().item() == 5.0
 
 
+def test_a_network_comes_back_and_what_it_learns_from_public_names_may_leave(alice):
+    model = torch.nn.Linear(3, 2)
+    there = model.copy().send(alice)
+    loss = torch.nn.functional.cross_entropy(there(torch.ones(4, 3).send(alice)), torch.zeros(4).long().send(alice))
+    loss.backward()
+    torch.optim.SGD(there.parameters(), lr=0.1).step()
+
+    assert loss.get() > 0
+    assert not torch.equal(there.get().bias, model.bias)
+
+
 def test_a_share_of_one_pis_secret_does_not_leave_whoever_holds_it(alice, bob, names):
     shared = names.languages.float().fix_precision().share(alice, bob).get()
     for pointer in shared.child.child.child.values():
@@ -187,6 +209,64 @@ def test_the_names_cannot_be_changed(alice, names, name):
         getattr(names, name).zero_()
     with refused("would change alice's own names"):
         getattr(names, name)[0:1].add_(1)
+
+
+def test_the_names_cannot_be_changed_together_with_other_tensors(alice, names):
+    alice.wait = True
+    own, public = names.mask.child, torch.ones(1).send(alice).child
+    for name, args, kwargs in (
+        ("torch.zero_each_", ([public, own],), {}),
+        ("torch.zero_each_", (), {"tensors": [own]}),
+        ("torch.add_each_", ([own], [public], 1.0), {}),
+        ("torch.add_each_", (), {"tensors": [own], "others": [public], "alpha": 1.0}),
+    ):
+        with refused("would change alice's own names"):
+            command(alice, name, args=args, kwargs=kwargs)
+
+
+def test_what_names_were_added_to_with_other_tensors_does_not_leave(alice, names):
+    changed, beside, untouched = (torch.zeros(48).long().send(alice) for _ in range(3))
+
+    command(
+        alice,
+        "torch.add_each_",
+        args=([changed.child, beside.child], [names.languages.child, None]),
+        kwargs={"alpha": 1},
+    )
+
+    for pointer in (changed, beside):
+        with refused("stay there"):
+            pointer.get()
+    assert torch.equal(untouched.get(), torch.zeros(48).long())
+
+
+def test_a_step_with_gradients_of_names_makes_a_public_model_private(alice, names):
+    weight = torch.zeros(57, 4, requires_grad=True).send(alice)
+    torch.nn.functional.cross_entropy(names.letters[-1].matmul(weight), names.languages).backward()
+    assert torch.equal(weight.copy().detach().get(), torch.zeros(57, 4)), "still public"
+
+    torch.optim.SGD([weight], lr=0.1).step()
+
+    with refused("stay there"):
+        weight.copy().detach().get()
+
+
+def test_a_refused_operation_spoils_what_depends_on_it_and_nothing_else(alice, names):
+    public = torch.ones(48).send(alice)
+    before = public + 1
+    refused_result = command_unheard(alice, "torch.save", args=(public.child, "file"))
+    dependent = refused_result + 1
+    after = public + 2
+
+    with refused("does not execute 'torch.save'"):
+        after.get()
+
+    assert torch.equal(after.get(), torch.full((48,), 3.0)), "told once; executed all the same"
+    assert torch.equal(before.get(), torch.full((48,), 2.0))
+    for spoiled in (dependent, dependent * 2):
+        with refused("does not execute 'torch.save'"):
+            spoiled.get()
+    assert torch.equal(public.get(), torch.ones(48))
 
 
 def test_the_names_can_be_neither_removed_nor_replaced(alice, names):
