@@ -150,9 +150,15 @@ class Rounds:
         return None if contributor is None else contributor.agreement.round
 
     def keep(self, update: Update) -> None:
-        """Keep what a training has left, for the round that asks for it."""
+        """Keep what a training has left, for the round that asks for it.
+
+        Raises:
+            GivenAway: the same was given away before, and not for the same sum as the round under way.
+        """
         with self._lock:
             self._update = update
+            if self._contributor is not None:
+                self.ledger.check_given(self._contributor.agreement, update.digest)
 
     def answer(self, step: str, round_id: str, message: Message) -> Answer:
         """Answer a coordinator's step.
