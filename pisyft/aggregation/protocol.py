@@ -27,6 +27,8 @@ from pisyft.aggregation.fixed_point import Ring
 from pisyft.aggregation.identity import Identity
 
 JOIN, SHARE, UPLOAD, CONFIRM, UNMASK = "join", "share", "upload", "confirm", "unmask"
+# No step of any protocol: forgets the round.
+GIVE_UP = "give up"
 
 Message = dict
 # What a Pi answers to a step, and what it has to send to others before it does.

@@ -15,6 +15,11 @@ def to_vector(model: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.data.view(-1) for parameter in model.parameters()])
 
 
+def layout_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters by name, in the order of `to_vector`."""
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
 def load_vector(model: Model, vector: torch.Tensor) -> Model:
     """Set the parameters from a vector that `to_vector` made; returns the model.
 
