@@ -6,30 +6,23 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import torch
 from syft.exceptions import GetNotPermittedError
 
-from pisyft.aggregation.agreement import digest_of_values
-from pisyft.aggregation.errors import GivenAway, Refused
-from pisyft.aggregation.protocol import GIVE_UP
-from pisyft.aggregation.rounds import Rounds, Update
+from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import NamesByLanguage, NamesError, hold_out, total
 from pisyft.learning.training import Diverged, TrainingSettings, fit
-from pisyft.learning.vectors import layout_of, load_vector, to_vector
+from pisyft.learning.vectors import load_vector, to_vector
 from pisyft.privacy import GuardedWorker
 from pisyft.release import Card, ModelStore
-from pisyft.transport.client import PeerWorker
-from pisyft.transport.errors import TransportError
 from pisyft.transport.failures import carry
-from pisyft.transport.frames import Id
 from pisyft.transport.server import Calling
 
 # A figure over fewer names than this could tell something about one of them.
@@ -38,8 +31,7 @@ TRAIN, HELD_OUT = "train", "held out"
 # How often a worker tells how far it is.
 _REPORT_SECONDS = 0.2
 
-for _error in (Diverged, Refused, GivenAway):
-    carry(_error)
+carry(Diverged)
 
 
 class Participant:
@@ -53,7 +45,7 @@ class Participant:
         names: its names, by language.
         seed: chooses the names that are held out for evaluation, and the order in which the others are trained on.
         store: where released models go.
-        rounds: its part in secure sums.
+        contribution: its part in secure sums.
         alphabet: the letters that names are spelled in, the same on every worker.
     """
 
@@ -63,7 +55,7 @@ class Participant:
         names: NamesByLanguage,
         seed: int,
         store: ModelStore,
-        rounds: Rounds,
+        contribution: Contribution,
         alphabet: Alphabet = TUTORIAL,
     ) -> None:
         self._worker_id = worker_id
@@ -81,24 +73,17 @@ class Participant:
         }
         self._store = store
         self._training = threading.Lock()
-        self._rounds = rounds
-        # The other participants, by id: filled once the server is there that calls them.
-        self.peers: dict[Id, PeerWorker] = {}
+        self._contribution = contribution
 
     @property
     def verbs(self) -> dict[str, Callable]:
         return {
             "describe": self.describe,
             "fit": self.fit,
-            "aggregate": self.aggregate,
             "evaluate": self.evaluate,
             "release": self.release,
+            **self._contribution.verbs,
         }
-
-    @property
-    def peer_verbs(self) -> dict[str, Callable]:
-        """What other participants may call."""
-        return {"deliver": self.deliver}
 
     def describe(self, calling: Calling) -> dict:
         """How many names there are, of which languages, and what the newest released model is."""
@@ -144,40 +129,12 @@ class Participant:
         if not self._training.acquire(blocking=False):
             raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
         try:
-            layout, version = layout_of(made), digest_of_values(weights)
-            self._rounds.check_model(round, version, layout)
+            self._contribution.check(round, made, weights)
             result = fit(made, names, chosen, losses.add)
-            self._rounds.keep(Update(to_vector(made).numpy() - weights, len(names), layout, version))
+            self._contribution.keep(made, weights, to_vector(made).numpy() - weights, len(names))
         finally:
             self._training.release()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}
-
-    def aggregate(self, calling: Calling, round: str, step: str, message: dict) -> dict:
-        """Take a step of a secure sum (see `aggregation.protocol`); `give up` forgets the round.
-
-        Raises:
-            Refused: with the reason. This worker's part in the round is over then.
-        """
-        if step == GIVE_UP:
-            self._rounds.abandon(round)
-            return {}
-        answer, to_peers = self._rounds.answer(step, round, message)
-        if to_peers:
-            with ThreadPoolExecutor(len(to_peers)) as pool:
-                sent = {peer: pool.submit(self._send, peer, round, share) for peer, share in to_peers.items()}
-            for each in sent.values():
-                each.result()
-        return answer
-
-    def deliver(self, calling: Calling, round: str, share: bytes) -> None:
-        """Take another participant's share."""
-        self._rounds.deliver(str(calling.caller.id), round, share)
-
-    def _send(self, peer: str, round: str, share: bytes) -> None:
-        try:
-            self.peers[peer].call("deliver", round=round, share=share)
-        except TransportError as error:
-            raise Refused(f"{self._worker_id} cannot send its share to {peer}: {error}") from error
 
     def evaluate(self, calling: Calling, weights: np.ndarray, model: str = "tutorial", part: str = HELD_OUT) -> dict:
         """Count the model's guesses on a part of the names ("held out" or "train").

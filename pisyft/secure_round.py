@@ -5,15 +5,20 @@ What is asked in which order is `aggregation`'s, which knows of no network.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from pisyft.aggregation.agreement import Agreement
+from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.protocol import GIVE_UP, JOIN, UPLOAD, Collector, Total
 from pisyft.aggregation.rounds import make_collector
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, WorkerRestarted
+from pisyft.transport.failures import carry
+
+for _error in (Refused, GivenAway):
+    carry(_error)
 
 # Trains on the workers with these ids; why some of them could not, by id.
 Train = Callable[[Sequence[str]], Mapping[str, Exception]]
@@ -59,23 +64,25 @@ class SecureRound:
         return collector.total
 
     def _take_step(self, collector: Collector, step: str) -> None:
-        def ask(worker: str, message: dict):
-            call = self._workers[worker].call
+        questions = collector.ask()
+        taking = threading.Lock()
+
+        def ask(worker: str) -> None:
             try:
-                return call("aggregate", round=self.agreement.round, step=step, message=message)
+                answer = self._call(worker, step, questions[worker])
             except WorkerRestarted:
                 if step != JOIN:
                     raise
-                return call("aggregate", round=self.agreement.round, step=step, message=message)
+                answer = self._call(worker, step, questions[worker])
+            with taking:
+                collector.take(worker, answer)
 
-        questions = collector.ask()
-        with ThreadPoolExecutor(len(questions)) as pool:
-            asked = {worker: pool.submit(ask, worker, message) for worker, message in questions.items()}
-            for worker, answer in asked.items():
-                try:
-                    collector.take(worker, answer.result())
-                except Exception as error:
-                    self._lose(collector, worker, error)
+        for worker, error in in_parallel(ask, questions).items():
+            if error is not None:
+                self._lose(collector, worker, error)
+
+    def _call(self, worker: str, step: str, message: dict) -> dict:
+        return self._workers[worker].call("aggregate", round=self.agreement.round, step=step, message=message)
 
     def _lose(self, collector: Collector, worker: str, error: Exception) -> None:
         if isinstance(error, TransportError):
@@ -83,10 +90,18 @@ class SecureRound:
         collector.lose(worker, str(error))
 
     def _give_up(self, workers: Collection[str]) -> None:
-        def tell(worker: str) -> None:
-            with suppress(Exception):  # it forgets the round at the next one, or after a while
-                self._workers[worker].call("aggregate", round=self.agreement.round, step=GIVE_UP, message={})
+        # Who does not hear it forgets the round at the next one, or after a while.
+        in_parallel(lambda worker: self._call(worker, GIVE_UP, {}), workers)
 
-        if workers:
-            with ThreadPoolExecutor(len(workers)) as pool:
-                pool.map(tell, workers)
+
+def in_parallel(call: Callable[[str], object], workers: Collection[str]) -> dict:
+    """Call a function with the ids of workers, all at the same time; what it returned or raised, by id."""
+
+    def outcome(worker: str) -> object:
+        try:
+            return call(worker)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(max(1, len(workers))) as pool:
+        return dict(zip(workers, pool.map(outcome, workers), strict=True))

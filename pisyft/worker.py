@@ -11,7 +11,7 @@ import syft
 import torch
 
 from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
-from pisyft.aggregation.rounds import Rounds
+from pisyft.contribution import Contribution
 from pisyft.learning.names import NamesByLanguage
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
@@ -45,7 +45,8 @@ def make_worker(
     """
     protocols = ("additive", "masks", "plain") if allow_plain else ("additive", "masks")
     ledger = Ledger(worker_id, peers, Path(models) / "rounds.jsonl", minimum, protocols)
-    participant = Participant(worker_id, names, seed, ModelStore(models), Rounds(ledger))
+    contribution = Contribution(ledger)
+    participant = Participant(worker_id, names, seed, ModelStore(models), contribution)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -54,12 +55,12 @@ def make_worker(
         worker_id,
         policy=policy,
         verbs=participant.verbs,
-        peer_verbs=participant.peer_verbs,
+        peer_verbs=contribution.peer_verbs,
         peers=peers,
         verbose=verbose,
         listener=listener,
     )
-    participant.peers.update(worker.peers)
+    contribution.peers.update(worker.peers)
     worker.bind()
     if policy == TEACH:
         participant.own_tensors(worker)
