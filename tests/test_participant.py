@@ -2,14 +2,17 @@
 
 import threading
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from syft.exceptions import GetNotPermittedError
 
+import pisyft.contribution
 from pisyft import participant
+from pisyft.aggregation.agreement import Ledger
 from pisyft.learning.models import MODELS, make_model
-from pisyft.learning.names import deal_parts, equal_shares, read_folder, split
+from pisyft.learning.names import Parts, deal_parts, equal_shares, read_folder, split
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 from pisyft.participant import MIN_NAMES, Participant
@@ -24,9 +27,37 @@ def names(names_folder):
     return deal_parts(split(everything), equal_shares(everything, 2))[0]
 
 
+class Contribution(pisyft.contribution.Contribution):
+    """One that shows what waits to be summed up."""
+
+    def __init__(self) -> None:
+        super().__init__(Ledger("alice", ["bob"]))
+        self.kept: list[tuple[np.ndarray, int]] = []
+
+    def keep(self, model, message, change, names) -> None:
+        super().keep(model, message, change, names)
+        self.kept.append((change, names))
+
+
+def participant_with(names: Parts, folder: Path) -> tuple[Participant, list[tuple[np.ndarray, int]]]:
+    """A participant, and what it keeps for a sum: changes and the names that they were trained on."""
+    contribution = Contribution()
+    return Participant("alice", names, 5, ModelStore(folder), contribution), contribution.kept
+
+
 @pytest.fixture
-def alice(names, tmp_path) -> Participant:
-    return Participant("alice", names, seed=5, store=ModelStore(tmp_path / "models"))
+def alice_and_kept(names, tmp_path):
+    return participant_with(names, tmp_path / "models")
+
+
+@pytest.fixture
+def alice(alice_and_kept) -> Participant:
+    return alice_and_kept[0]
+
+
+@pytest.fixture
+def kept(alice_and_kept) -> list[tuple[np.ndarray, int]]:
+    return alice_and_kept[1]
 
 
 def calling(report=lambda value: None) -> Calling:
@@ -43,7 +74,7 @@ def fit(worker: Participant, report=lambda value: None, round="r1", model="tutor
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_training_learns_and_the_result_stays(alice, model):
+def test_training_learns_and_the_result_stays(alice, kept, model):
     # Enough steps for the average of the second call, which goes on with nothing, to be comparable to the first.
     first = fit(alice, model=model, passes=1, optimizer="adam", learning_rate=0.01)
     later = fit(alice, model=model, passes=12, optimizer="adam", learning_rate=0.01)
@@ -51,27 +82,28 @@ def test_training_learns_and_the_result_stays(alice, model):
     assert set(first) == {"names", "steps", "loss"}
     assert (first["names"], first["steps"]) == (140, 5)
     assert later["loss"] < first["loss"]
-    assert alice._update.names == 140
-    assert alice._update.change.shape == weights(model).shape
-    assert np.abs(alice._update.change).max() > 0
+    change, weight = kept[-1]
+    assert weight == 140
+    assert change.shape == weights(model).shape
+    assert np.abs(change).max() > 0
 
 
 def test_the_same_seeds_give_the_same_update(names, tmp_path):
     changes = []
     for number in range(2):
-        worker = Participant("alice", names, seed=5, store=ModelStore(tmp_path / str(number)))
+        worker, kept = participant_with(names, tmp_path / str(number))
         fit(worker, seed=3, passes=2)
-        changes.append(worker._update.change)
+        changes.append(kept[0][0])
     assert np.array_equal(*changes)
 
 
 def test_a_coordinator_that_does_not_know_the_workers_seed_does_not_know_the_order(names, tmp_path):
     changes = []
     for own in (5, 6):
-        worker = Participant("alice", names, seed=5, store=ModelStore(tmp_path / str(own)))
+        worker, kept = participant_with(names, tmp_path / str(own))
         worker._seed = own
         fit(worker, seed=3, steps=1, batch_size=16)
-        changes.append(worker._update.change)
+        changes.append(kept[0][0])
     assert not np.array_equal(*changes)
 
 
@@ -93,11 +125,10 @@ def test_a_loss_over_too_few_names_is_not_told(alice):
     assert fit(alice, batch_size=9, steps=1) == {"names": 9, "steps": 1, "loss": None}
 
 
-def test_a_diverging_run_names_the_step_and_leaves_no_update(alice):
-    fit(alice)
+def test_a_diverging_run_names_the_step_and_leaves_no_update(alice, kept):
     with pytest.raises(Diverged, match="diverged: the loss is (nan|inf) at step [0-9]+; take a smaller"):
         fit(alice, learning_rate=1e30, passes=5)
-    assert alice._update is None
+    assert kept == []
 
 
 @pytest.mark.parametrize(
@@ -110,15 +141,15 @@ def test_a_diverging_run_names_the_step_and_leaves_no_update(alice):
         ({"optimizer": "lbfgs"}, "no optimizer 'lbfgs'"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_it_is_tried(alice, wrong, says):
+def test_what_cannot_be_trained_is_refused_before_it_is_tried(alice, kept, wrong, says):
     with pytest.raises(ValueError, match=says):
         fit(alice, **wrong)
-    assert alice._update is None
+    assert kept == []
 
 
 def test_a_worker_with_fewer_names_than_the_floor_does_not_train(tmp_path):
     few = split({"Czech": ["Dvorak", "Novak", "Svoboda"], "Polish": ["Nowak", "Kowalski", "Wozniak"]})
-    worker = Participant("alice", few, seed=0, store=ModelStore(tmp_path))
+    worker, _ = participant_with(few, tmp_path)
     start = to_vector(make_model("tutorial", 57, 2)).detach().numpy()
     with pytest.raises(GetNotPermittedError, match="alice tells figures over 10 names or more, and has 4 to train"):
         fit(worker, start=start)
