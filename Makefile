@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance lint clean
+.PHONY: help install demo test conformance lint bench-learning clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 install: .venv/ready  ## make .venv and install PiSyft, PyTorch and PySyft into it
 
@@ -33,6 +33,9 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-learning: .venv/ready  ## what federated training reaches on names nobody trained on: artifacts/bench-learning/
+	$(BIN)/python benchmarks/bench_learning.py $(if $(QUICK),--quick)
 
 clean:  ## remove .venv and artifacts
 	rm -rf .venv artifacts

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from pisyft import plots
-from pisyft.learning.alphabet import TUTORIAL
+from pisyft.learning.alphabet import TUTORIAL, UNICODE, Alphabet
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import leaning, make_model
@@ -67,6 +67,7 @@ class Experiment:
     options: dict = field(default_factory=dict)
     deal: Callable[[Sequence[str], int], dict] = lambda languages, seed: equal_shares(languages, 1)
     leaning: tuple[float, ...] = (0.0,)
+    alphabet: Alphabet = TUTORIAL
 
 
 def two_alike(languages: Sequence[str], seed: int) -> dict:
@@ -91,7 +92,8 @@ best = Experiment(
     rounds=750,
     strategy="fedadam",
     options={"schedule": "cosine", "server_learning_rate": 0.006},
-    leaning=(0.3, 0.5),
+    leaning=(0.2, 0.5),
+    alphabet=UNICODE,
 )
 one_by_one = Experiment("tutorial", TrainingSettings(batch_size=1, learning_rate=0.005, steps=10), rounds=1000)
 tutorial = Experiment("tutorial", TUTORIAL_SETTINGS, rounds=20, options={"schedule": "cosine"})
@@ -135,8 +137,8 @@ def run(name: str, corpus: str, seed: int) -> Outcome:
 
 
 def _train(experiment: Experiment, hands: Sequence[NamesByLanguage], parts, seed: int) -> Outcome:
-    languages = parts.languages
-    model = make_model(experiment.model, TUTORIAL.size, len(languages), seed)
+    languages, alphabet = parts.languages, experiment.alphabet
+    model = make_model(experiment.model, alphabet.size, len(languages), seed)
     strategy = make_strategy(
         experiment.strategy,
         to_vector(model),
@@ -144,14 +146,15 @@ def _train(experiment: Experiment, hands: Sequence[NamesByLanguage], parts, seed
         experiment.rounds,
         **experiment.options,
     )
-    validation, test = encode(parts.validation), encode(parts.test)
+    validation, test = encode(parts.validation, alphabet), encode(parts.test, alphabet)
     curve: list[tuple[int, float]] = []
 
     def on_round(done: int) -> None:
         if done % max(experiment.rounds // POINTS_OF_A_CURVE, 1) == 0:
             curve.append((done, count_guesses(model, validation, len(languages)).accuracy))
 
-    simulate(model, [encode(hand) for hand in hands if total(hand)], strategy, on_round)
+    simulate(model, [encode(hand, alphabet) for hand in hands if total(hand)], strategy, on_round)
+    # Over all workers, as the secure sum of what each has.
     counts = torch.tensor([float(len(of_language)) for of_language in parts.train.values()])
     accurate, *others = (count_guesses(leaning(model, counts, tau), test, len(languages)) for tau in experiment.leaning)
     figures = {

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from pisyft.plots import confusion_matrix, loss_curve, png
+from pisyft.plots import accuracy_curves, confusion_matrix, loss_curve, png
 
 
 def legend(axes) -> list[str]:
@@ -93,3 +93,14 @@ def test_the_confusion_matrix_has_languages_on_both_axes_and_says_which_is_which
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Czech", "Irish"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("guessed", "language of the name")
     assert bar.get_ylabel() == "part of the language's names"
+
+
+def test_every_way_to_train_is_a_curve_of_its_own():
+    (axes,) = accuracy_curves({"averaged": [(10, 0.2), (20, 0.4)], "never averaged": [(20, 0.1)]}, "Two ways").axes
+
+    assert legend(axes) == ["averaged", "never averaged"]
+    averaged, _ = axes.get_lines()
+    assert list(averaged.get_xdata()) == [10, 20]
+    assert list(averaged.get_ydata()) == [0.2, 0.4]
+    assert axes.get_title(loc="left") == "Two ways"
+    assert axes.get_ylim() == (0, 1)

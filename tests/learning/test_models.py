@@ -1,11 +1,14 @@
 """The networks, and reading names with them."""
 
+import copy
+
 import pytest
 import torch
 
 from pisyft.learning.alphabet import TUTORIAL, UNICODE
 from pisyft.learning.encoding import encode, one_hot
-from pisyft.learning.models import MODELS, RNN, make_model
+from pisyft.learning.models import MODELS, RNN, Committee, NGrams, leaning, make_model
+from pisyft.learning.training import TrainingSettings, fit
 from pisyft.learning.vectors import to_vector
 
 NAMES = ["Au", "Kokkinos", "O'Neal", "Papadopoulos", "Kim"]
@@ -114,5 +117,44 @@ def test_the_same_seed_gives_the_same_model_and_leaves_the_generator_alone(name)
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru"):
+    with pytest.raises(ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru, ngrams, committee"):
         make_model("lstm", 57, 18)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_leans_towards_languages_it_saw_few_names_of_and_stays_as_it_was(name):
+    model = make_model(name, TUTORIAL.size, 5, seed=1).eval()
+    counts = torch.tensor([1000.0, 100.0, 100.0, 100.0, 10.0])
+    before = read(model, *NAMES)
+
+    leant = read(leaning(model, counts, 1.0), *NAMES)
+
+    expected = (before - (counts / counts.sum()).log()).log_softmax(1)
+    assert torch.allclose(leant, expected, atol=1e-5)
+    assert torch.equal(read(model, *NAMES), before)
+    assert torch.allclose(read(leaning(model, counts, 0.0), *NAMES), before, atol=1e-6)
+
+
+def test_n_grams_are_the_runs_of_letters_with_the_ends_of_the_name():
+    """Au has 4 symbols with its ends: 4 runs of one, 3 of two, 2 of three, 1 of four."""
+    model = NGrams(TUTORIAL.size, 5)
+    rows = model.rows(encode({"some language": ["Au", "Papadopoulos"]}).letters)
+
+    short, alone = rows[0][rows[0] < model.n_rows], model.rows(encode({"some language": ["Au"]}).letters)[0]
+
+    assert len(short) == 4 + 3 + 2 + 1
+    assert short.tolist() == alone[alone < model.n_rows].tolist()
+    assert not set(short.tolist()[4:]) <= set(model.rows(encode({"some language": ["uA"]}).letters)[0].tolist())
+
+
+def test_each_member_of_a_committee_is_trained_as_if_it_were_alone():
+    names = encode({"Greek": ["Kokkinos", "Kos"], "Korean": ["Kim", "Lee"]})
+    alone = [make_model("tutorial", TUTORIAL.size, 2, seed) for seed in (1, 2)]
+    committee = Committee(*(copy.deepcopy(member) for member in alone))
+    settings = TrainingSettings(batch_size=2, learning_rate=0.1, passes=3)
+
+    for member in alone:
+        fit(member, names, settings)
+    fit(committee, names, settings)
+
+    assert torch.allclose(to_vector(committee), torch.cat([to_vector(member) for member in alone]), atol=1e-6)
