@@ -20,23 +20,23 @@ _MOVES = """
     masked_select moveaxis movedim narrow narrow_copy new_zeros pad permute ravel repeat repeat_interleave reshape
     reshape_as resize_ resize_as_ roll rot90 scatter select select_scatter slice_inverse slice_scatter split
     split_with_sizes squeeze squeeze_ stack swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim
-    tensor_split tile to to_dense transpose transpose_ tril tril_ triu triu_ type type_as unbind unflatten unfold
+    tensor_split tile to_dense transpose transpose_ tril tril_ triu triu_ type type_as unbind unflatten unfold
     unsafe_chunk unsafe_split unsqueeze unsqueeze_ view view_as vsplit vstack where zero_ zeros_like
 """
-_ADDS = "add_ cumsum cumsum_ diff index_add index_add_ neg neg_ negative negative_ positive sub_ sum sum_to_size trace"
+_ADDS = "add_ cumsum cumsum_ diff index_add index_add_ neg neg_ negative negative_ sub_ sum sum_to_size trace"
 _ASKS = """
     backward const_data_ptr data_ptr dense_dim dim dim_order element_size get_device has_names is_coalesced
     is_complex is_conj is_contiguous is_floating_point is_inference is_leaf is_neg is_pinned is_same_size
     is_set_to is_shared is_signed ndimension nelement numel register_hook requires_grad_ retain_grad share_memory_
     size storage_offset stride
 """
-_COMPARES = """
+_LOOKS_AT_NUMBERS = """
     abs_ absolute absolute_ amax amin aminmax cummax cummin double equal float fmax fmin kthvalue max maximum
-    median min minimum mode msort nonzero relu relu_ sort topk unique unique_consecutive
+    median min minimum mode msort relu relu_ sort to topk unique unique_consecutive
 """
 # Functions are known by the last part of their name, too: `torch.nn.functional.pad` is `pad`.
 _OF_SHARES = frozenset((_MOVES + _ADDS + _ASKS).split())
-_OF_FIXED_PRECISION = _OF_SHARES | frozenset(_COMPARES.split())
+_OF_FIXED_PRECISION = _OF_SHARES | frozenset(_LOOKS_AT_NUMBERS.split())
 # Python's own methods are left alone, but for those that compute.
 _COMPUTING = frozenset(
     f"__{name}__"
@@ -78,7 +78,13 @@ def unknown_methods() -> None:
             raise NotImplementedError(f"fixed-precision tensors have whole powers from 1 on, not {power!r}")
         return raised(self, power)
 
-    fixed, raised = FixedPrecisionTensor, FixedPrecisionTensor.pow
+    def copy_(self, other):
+        if not isinstance(other, FixedPrecisionTensor):
+            raise _refused(FixedPrecisionTensor, "copy_")
+        return copied(self, other)
+
+    fixed, raised, copied = FixedPrecisionTensor, FixedPrecisionTensor.pow, FixedPrecisionTensor.copy_
+    fixed.copy_ = copy_
     fixed.pow = fixed.__pow__ = pow
     fixed.square = lambda self: self * self
     fixed.abs = fixed.__abs__ = fixed.modulus
