@@ -2,6 +2,7 @@
 
 from pisyft.compat import (  # noqa: F401
     absent_modules,
+    direct_pointers,
     identifiers,
     integer_division,
     interpreter_exit,
