@@ -62,6 +62,52 @@ def accuracy_curves(curves: Mapping[str, Sequence[tuple[int, float]]], title: st
     return figure
 
 
+def language_bars(before: Sequence[float | None], after: Sequence[float | None], languages: Sequence[str]) -> Figure:
+    """Which part of each language's held-out names is guessed, before training and after it.
+
+    Args:
+        before, after: one value for each language; None where too few names are held out to tell.
+    """
+    rows = {language: (b, a) for language, b, a in zip(languages, before, after, strict=True)}
+    return _pairs_of_bars(rows, ("before", "after"), "Which languages' names are guessed")
+
+
+def gain_bars(alone: Mapping[str, float], together: Mapping[str, float]) -> Figure:
+    """What each worker has gained: accuracy on its own held-out names, trained alone and with the others.
+
+    Args:
+        alone: for each worker, of a model that it has trained on its own names only.
+        together: for each worker, of the model that all have trained.
+    """
+    rows = {worker: (alone[worker], together[worker]) for worker in together if worker in alone}
+    return _pairs_of_bars(rows, ("trained alone", "trained together"), "What each worker has gained")
+
+
+def _pairs_of_bars(rows: Mapping[str, tuple[float | None, float | None]], labels: Sequence[str], title: str) -> Figure:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 3.0 + 0.4 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for place, (label, colour) in enumerate(zip(labels, (_COLOURS[1], _COLOURS[0]), strict=True)):
+            bars = axes.barh(
+                [row + (place - 0.5) * 0.4 for row in range(len(rows))],
+                [pair[place] or 0.0 for pair in rows.values()],
+                height=0.4,
+                color=colour,
+                label=label,
+            )
+            texts = ["too few names" if pair[place] is None else f"{pair[place]:.0%}" for pair in rows.values()]
+            axes.bar_label(bars, texts, padding=3, fontsize=9)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.invert_yaxis()
+        axes.margins(y=0.02)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_xlabel("accuracy on names that were held out")
+        figure.legend(frameon=False, loc="outside lower center", ncols=2)
+        axes.set_title(title, loc="left")
+    return figure
+
+
 def confusion_matrix(confusion: Sequence[Sequence[int]], languages: Sequence[str]) -> Figure:
     """How the names of each language (row) were guessed (column), as parts of the row."""
     parts = [[count / max(sum(row), 1) for count in row] for row in confusion]
@@ -76,10 +122,11 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], languages: Sequence[str
         axes.spines[:].set_visible(False)
         for index in range(len(languages)):
             right = parts[index][index]
+            known = sum(confusion[index]) > 0
             axes.text(
                 index,
                 index,
-                f"{right:.0%}",
+                f"{right:.0%}" if known else "–",  # too few names to tell
                 ha="center",
                 va="center",
                 fontsize=8,

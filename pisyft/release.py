@@ -401,7 +401,7 @@ def good_enough(accuracies: Sequence[float], bar: float) -> bool:
 def _read(file: Path) -> tuple[str, Card, np.ndarray, Signature | None]:
     """A model's digest, card, weights and signature, all of which belong together."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             card = Card.from_answer(json.loads(str(stored["card"])))
             weights = stored["weights"]
             signature = None

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from pisyft.plots import accuracy_curves, confusion_matrix, loss_curve, png
+from pisyft.plots import accuracy_curves, confusion_matrix, gain_bars, language_bars, loss_curve, png
 
 
 def legend(axes) -> list[str]:
@@ -28,8 +28,14 @@ def chunks(picture: bytes) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize(
     "figure",
-    [loss_curve({"alice": [3.0, 2.0], "bob": [3.1, 1.9]}, 1.5), confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"])],
-    ids=["loss", "confusion"],
+    [
+        loss_curve({"alice": [3.0, 2.0], "bob": [3.1, 1.9]}, 1.5),
+        accuracy_curves({"alice": [(0, 0.1), (5, 0.5)]}, "Accuracy"),
+        confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"]),
+        language_bars([0.1, 0.0, None], [0.6, 0.4, None], ["Czech", "Irish", "Korean"]),
+        gain_bars({"alice": 0.3, "bob": 0.4}, {"alice": 0.5, "bob": 0.45}),
+    ],
+    ids=["loss", "accuracy", "confusion", "languages", "gain"],
 )
 def test_a_figure_becomes_a_complete_png(figure):
     found = chunks(png(figure))
@@ -83,7 +89,7 @@ def test_the_confusion_matrix_shows_parts_of_each_language():
     axes, _ = confusion_matrix([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["Czech", "Irish", "Korean"]).axes
 
     assert axes.images[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
-    assert [text.get_text() for text in axes.texts] == ["75%", "100%", "0%"]
+    assert [text.get_text() for text in axes.texts] == ["75%", "100%", "–"]
 
 
 def test_the_confusion_matrix_has_languages_on_both_axes_and_says_which_is_which():
@@ -95,12 +101,32 @@ def test_the_confusion_matrix_has_languages_on_both_axes_and_says_which_is_which
     assert bar.get_ylabel() == "part of the language's names"
 
 
-def test_every_way_to_train_is_a_curve_of_its_own():
-    (axes,) = accuracy_curves({"averaged": [(10, 0.2), (20, 0.4)], "never averaged": [(20, 0.1)]}, "Two ways").axes
+def test_accuracy_is_drawn_over_rounds_in_per_cent_of_all():
+    (axes,) = accuracy_curves({"alice": [(0, 0.1), (5, 0.5)]}, "How it went").axes
 
-    assert legend(axes) == ["averaged", "never averaged"]
-    averaged, _ = axes.get_lines()
-    assert list(averaged.get_xdata()) == [10, 20]
-    assert list(averaged.get_ydata()) == [0.2, 0.4]
-    assert axes.get_title(loc="left") == "Two ways"
+    assert legend(axes) == ["alice"]
+    assert (list(axes.get_lines()[0].get_xdata()), list(axes.get_lines()[0].get_ydata())) == ([0, 5], [0.1, 0.5])
     assert axes.get_ylim() == (0, 1)
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")) == ("round", "accuracy", "How it went")
+
+
+def widths(axes) -> list[list[float]]:
+    return [[bar.get_width() for bar in bars] for bars in axes.containers]
+
+
+def test_every_language_has_a_bar_before_and_one_after():
+    (axes,) = language_bars([0.1, 0.0, None], [0.6, 0.4, None], ["Czech", "Irish", "Korean"]).axes
+
+    assert widths(axes) == [[0.1, 0.0, 0.0], [0.6, 0.4, 0.0]]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["before", "after"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Czech", "Irish", "Korean"]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["10%", "0%", "too few names", "60%", "40%", "too few names"]
+
+
+def test_what_each_worker_gained_is_drawn_for_those_that_trained_alone_too():
+    (axes,) = gain_bars({"alice": 0.3}, {"alice": 0.5, "bob": 0.45}).axes
+
+    assert widths(axes) == [[0.3], [0.5]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["alice"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["trained alone", "trained together"]

@@ -1,6 +1,6 @@
 """How good is a model on a set of names? Answered in counts, which add up over workers.
 
-No count that a worker tells is about fewer names than its floor (`Counts.with_floor`), nor is the difference of two.
+No count that a worker tells is over fewer names than its floor, nor is the difference of two (`Counts.with_floor`).
 """
 
 from __future__ import annotations

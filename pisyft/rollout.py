@@ -1,0 +1,126 @@
+"""A release to all workers or to none; to one that is away, when it returns. Seen from the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pisyft.release import Card, ModelStore, Pending, ReleaseError, Signature
+from pisyft.transport.errors import TransportError
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Who has a release.
+
+    Attributes:
+        version: of the release.
+        delivered: the workers that have put it to use.
+        away: the workers that will receive it when they return.
+    """
+
+    version: int
+    delivered: tuple[str, ...]
+    away: tuple[str, ...]
+
+
+def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelStore, key: Ed25519PrivateKey) -> Rollout:
+    """Release a model to all workers: each checks and stores it, and when all have, each puts it to use.
+
+    A worker that refuses it stops the release everywhere; one that cannot be reached does not, and is remembered in
+    the coordinator's store, where the model is kept, too. The decision is on disk before the first worker hears of it,
+    so that a coordinator that stops in between finishes with `deliver`.
+
+    Args:
+        workers: connected workers, as `Federation.workers`.
+        card: with the version that all give it.
+        store: the coordinator's own.
+        key: signs the model.
+
+    Raises:
+        ReleaseError: a worker refuses it, or none can be reached. Nobody uses it then.
+    """
+    digest = store.stage(card, weights)
+    signature = Signature.of(digest, key)
+    staged = _in_parallel(workers, lambda worker: _stage(worker, card, weights, signature))
+    away = [worker for worker, answer in staged.items() if isinstance(answer, TransportError)]
+    refused = {worker: _refusal(answer, digest) for worker, answer in staged.items() if worker not in away}
+    refusals = {worker: reason for worker, reason in refused.items() if reason}
+    if refusals or len(away) == len(staged):
+        present = [worker for worker in workers if str(worker.id) in refused]
+        _in_parallel(present, lambda worker: worker.call("release", step="abort", digest=digest))
+        store.abort(digest)
+        if refusals:
+            told = "; ".join(f"{worker}: {reason}" for worker, reason in refusals.items())
+            raise ReleaseError(f"not released to anybody, since not everybody takes it. {told}")
+        raise ReleaseError("not released: none of the workers can be reached")
+    store.commit(digest)
+    pending = Pending(store)
+    pending.owe(staged, card.version)
+    ready = [worker for worker in workers if str(worker.id) not in away]
+    committed = _in_parallel(ready, lambda worker: worker.call("release", step="commit", digest=digest))
+    return _settled(pending, card.version, staged, committed)
+
+
+def deliver(workers: Sequence, store: ModelStore, key: Ed25519PrivateKey) -> dict[str, int]:
+    """Give workers that were away at a release what they have missed; the version that each has now, by its id.
+
+    Raises:
+        ReleaseError: the coordinator's store is damaged.
+    """
+    pending = Pending(store)
+    owed = {worker: store.load(version) for worker, version in pending.versions().items()}
+
+    def bring(worker) -> int:
+        card, weights = owed[str(worker.id)]
+        digest = _stage(worker, card, weights, Signature.of(store.digest(card.version), key))
+        return worker.call("release", step="commit", digest=digest)
+
+    answers = _in_parallel([worker for worker in workers if str(worker.id) in owed], bring)
+    delivered = {worker: int(answer) for worker, answer in answers.items() if not isinstance(answer, Exception)}
+    for worker, version in delivered.items():
+        pending.delivered(worker, version)
+    return delivered
+
+
+def _stage(worker, card: Card, weights: np.ndarray, signature: Signature) -> str:
+    return worker.call(
+        "release",
+        step="stage",
+        card=card.as_answer(),
+        weights=np.asarray(weights, "<f4"),
+        signer=signature.signer,
+        signature=signature.value,
+    )
+
+
+def _refusal(answer: object, digest: str) -> str | None:
+    """Why a worker that has answered does not take the model."""
+    if isinstance(answer, Exception):
+        return str(answer)
+    return None if answer == digest else "it has stored something else than was sent"
+
+
+def _settled(pending: Pending, version: int, asked: Mapping, committed: Mapping) -> Rollout:
+    delivered = tuple(worker for worker, answer in committed.items() if not isinstance(answer, Exception))
+    for worker in delivered:
+        pending.delivered(worker, version)
+    return Rollout(version, delivered, tuple(worker for worker in asked if worker not in delivered))
+
+
+def _in_parallel(workers: Sequence, call: Callable) -> dict[str, Any]:
+    """What a function returned or raised for each worker, by its id."""
+
+    def attempt(worker) -> object:
+        try:
+            return call(worker)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(max(len(workers), 1)) as pool:
+        return dict(zip((str(worker.id) for worker in workers), pool.map(attempt, workers), strict=True))
