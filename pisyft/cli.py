@@ -98,6 +98,14 @@ for command in (data, names, predict, release, runs):
     show_default=True,
     help="strict: answers verbs only. teach: pointers may compute on the names as well, for the notebooks.",
 )
+@click.option(
+    "--min-participants",
+    type=click.IntRange(2),
+    default=2,
+    show_default=True,
+    help="Take part in sums over so many workers or more. With 3, no other worker can subtract its own part.",
+)
+@click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
@@ -111,6 +119,8 @@ def worker(
     peers: tuple,
     models: Path | None,
     policy: str,
+    min_participants: int,
+    allow_plain: bool,
     seed: int,
     verbose: bool,
     listen_fd: int | None,
@@ -160,6 +170,8 @@ def worker(
             peers=peers_by_id,
             models=models or data_folder.parent / "models",
             policy=policy,
+            minimum=min_participants,
+            allow_plain=allow_plain,
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
         )

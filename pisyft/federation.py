@@ -6,20 +6,32 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from pisyft.aggregation.agreement import digest_of_values
+from pisyft.aggregation.errors import GivenAway, RoundAborted
 from pisyft.aggregation.pointers import secure_sum
+from pisyft.aggregation.protocol import Total
+from pisyft.aggregation.rounds import new_agreement
 from pisyft.learning.evaluation import Counts
 from pisyft.learning.models import RNN, Model
 from pisyft.learning.remote import RemoteNames, find_names, train_batch
-from pisyft.learning.training import TrainingSettings
-from pisyft.learning.vectors import load_vector, to_vector
+from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.vectors import layout_of, load_vector, to_vector
+from pisyft.secure_round import SecureRound, in_parallel
+from pisyft.transport.failures import carry
+
+carry(Diverged)
 
 Report = Callable[[str, dict], object]
+
+
+# How many seeds to try for a training that is not exactly one that was summed before, and how far they are apart.
+_SEEDS, _FAR_SEED = 3, 1_000_003
 
 
 class FederationError(Exception):
@@ -162,17 +174,63 @@ class Federation:
             Diverged: on one of the workers.
             GetNotPermittedError: one of the workers refuses.
         """
-        weights, plain = _as_array(model), asdict(settings)
-        return self._in_parallel(
-            lambda worker: worker.call(
-                "fit",
-                functools.partial(report, worker.id),
-                round=round_id,
-                model=name,
-                weights=weights,
-                settings=plain,
-            )
-        )
+        weights = _as_array(model)
+        return self._in_parallel(lambda worker: _fit(worker, name, weights, settings, round_id, report))
+
+    def train_and_sum(
+        self,
+        model: Model,
+        name: str,
+        message: np.ndarray,
+        settings: TrainingSettings,
+        aggregation: str = "additive",
+        report: Report = lambda *_: None,
+    ) -> tuple[Total, dict[str, dict]]:
+        """A round: all workers train on their names, at the same time, and a secure sum gives the mean of what changed.
+
+        Who cannot be reached before anybody has given anything away is left out, as long as two are left; with
+        masks, whoever vanishes later, too. It is asked again in the next round.
+
+        Args:
+            model: of the kind that is trained.
+            name: of the network, as in `MODELS`.
+            message: what a strategy sends to the workers, float32.
+            settings: the same for every worker.
+            aggregation: "additive", "masks" or "plain".
+            report: called with a worker's id and what it tells while it is at work, in any thread.
+
+        Returns:
+            The total, and what each worker told when it had trained (see `fit`).
+
+        Raises:
+            RoundAborted: there is no sum, because of whom and in which step.
+            Diverged: on one of the workers.
+        """
+        told: dict[str, dict] = {}
+        workers = {str(worker.id): worker for worker in self.workers}
+        weights, layout = digest_of_values(message), layout_of(model, len(message))
+        while True:
+            agreement = new_agreement(aggregation, workers, weights, layout)
+
+            def train(present: Sequence[str], round_id: str = agreement.round, workers: dict = workers) -> dict:
+                def fit(worker_id: str) -> dict:
+                    return _fit(workers[worker_id], name, message, settings, round_id, report)
+
+                outcomes = in_parallel(fit, [worker_id for worker_id in present if worker_id not in told])
+                failures = {worker_id: each for worker_id, each in outcomes.items() if isinstance(each, Exception)}
+                told.update({worker_id: each for worker_id, each in outcomes.items() if worker_id not in failures})
+                for diverged in (each for each in failures.values() if isinstance(each, Diverged)):
+                    raise diverged
+                return failures
+
+            secure_round = SecureRound(agreement, workers)
+            try:
+                return secure_round.run(train), told
+            except RoundAborted as aborted:
+                left = {each: worker for each, worker in workers.items() if each not in secure_round.unreachable}
+                if aborted.released or len(left) == len(workers) or len(left) < 2:
+                    raise
+                workers = left
 
     def _call_all(self, verb: str, **arguments) -> dict:
         return self._in_parallel(lambda worker: worker.call(verb, **arguments))
@@ -186,6 +244,25 @@ class Federation:
         with ThreadPoolExecutor(len(self.workers)) as pool:
             calls = {worker.id: pool.submit(call, worker) for worker in self.workers}
         return {worker: call.result() for worker, call in calls.items()}
+
+
+def _fit(worker, name: str, message: np.ndarray, settings: TrainingSettings, round_id: str, report: Report) -> dict:
+    """Train on one worker, with another seed where the same training was part of another sum."""
+    for again in itertools.count(1):
+        try:
+            return worker.call(
+                "fit",
+                functools.partial(report, worker.id),
+                round=round_id,
+                model=name,
+                weights=message,
+                settings=asdict(settings),
+            )
+        except GivenAway:
+            if again == _SEEDS:
+                raise
+            settings = replace(settings, seed=(settings.seed or 0) + again * _FAR_SEED)
+    raise AssertionError("never reached")
 
 
 def _as_array(model: nn.Module) -> np.ndarray:

@@ -6,12 +6,13 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from syft.exceptions import GetNotPermittedError
 
+from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
@@ -33,21 +34,6 @@ _REPORT_SECONDS = 0.2
 carry(Diverged)
 
 
-@dataclass(frozen=True)
-class Update:
-    """What a round of training changed: it waits on the worker to be summed up with the others'.
-
-    Attributes:
-        round: the id of the round.
-        change: what the strategy contributes, float32: the trained parameters minus those that the round began with.
-        names: how many names it was trained on, which is its weight.
-    """
-
-    round: str
-    change: np.ndarray
-    names: int
-
-
 class Participant:
     """One worker's part in a federation: names that stay, and answers about them in counts.
 
@@ -59,11 +45,18 @@ class Participant:
         names: its names, in three parts.
         seed: mixed into the order in which names are trained on.
         store: where released models go.
+        contribution: its part in secure sums.
         alphabet: the letters that names are spelled in, the same on every worker.
     """
 
     def __init__(
-        self, worker_id: str, names: Parts, seed: int, store: ModelStore, alphabet: Alphabet = TUTORIAL
+        self,
+        worker_id: str,
+        names: Parts,
+        seed: int,
+        store: ModelStore,
+        contribution: Contribution,
+        alphabet: Alphabet = TUTORIAL,
     ) -> None:
         self._worker_id = worker_id
         self._languages = tuple(names.languages)
@@ -78,11 +71,17 @@ class Participant:
         self._trainee = Trainee(self._parts[TRAIN])
         self._store = store
         self._training = threading.Lock()
-        self._update: Update | None = None
+        self._contribution = contribution
 
     @property
     def verbs(self) -> dict[str, Callable]:
-        return {"describe": self.describe, "fit": self.fit, "evaluate": self.evaluate, "release": self.release}
+        return {
+            "describe": self.describe,
+            "fit": self.fit,
+            "evaluate": self.evaluate,
+            "release": self.release,
+            **self._contribution.verbs,
+        }
 
     def describe(self, calling: Calling) -> dict:
         """How many names there are, of which languages, and what the newest released model is."""
@@ -96,7 +95,7 @@ class Participant:
         }
 
     def fit(self, calling: Calling, round: str, model: str, weights: np.ndarray, settings: Mapping) -> dict:
-        """Train a model on the worker's names. What changed stays here, to be summed up.
+        """Train a model on the worker's names. What changed stays here, to be summed up by `aggregate`.
 
         While it trains it tells `{"names": done, "loss": mean loss over the names since it last told}`.
 
@@ -113,6 +112,8 @@ class Participant:
 
         Raises:
             GetNotPermittedError: there are too few names.
+            Refused: the round under way is about another model.
+            GivenAway: a training exactly like this one has been part of another sum.
             Diverged: the loss is not finite.
             ValueError: an unknown model or setting, or parameters that do not fit.
         """
@@ -125,9 +126,9 @@ class Participant:
         if not self._training.acquire(blocking=False):
             raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
         try:
-            self._update = None
+            self._contribution.check(round, made, weights)
             change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
-            self._update = Update(round, change.numpy(), len(names))
+            self._contribution.keep(made, weights, change.numpy(), len(names))
         finally:
             self._training.release()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}

@@ -10,6 +10,8 @@ from pathlib import Path
 import syft
 import torch
 
+from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
+from pisyft.contribution import Contribution
 from pisyft.learning.names import Parts
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
@@ -25,17 +27,26 @@ def make_worker(
     peers: Mapping[str, tuple[str, int]],
     models: str | Path,
     policy: str,
+    minimum: int = DEFAULT_MINIMUM,
+    allow_plain: bool = False,
     seed: int = 0,
     verbose: bool = False,
     listener: socket.socket | None = None,
 ) -> GuardedWorker:
     """Make a worker that holds names, ready to be started.
 
+    Args:
+        minimum: how many participants a secure sum must have for this worker to take part.
+        allow_plain: whether it takes part in sums that hide nothing, too.
+
     Raises:
         NamesError: there are no names to train on, or none to test on.
         PortInUse: the address is taken.
     """
-    participant = Participant(worker_id, names, seed, ModelStore(models))
+    protocols = ("additive", "masks", "plain") if allow_plain else ("additive", "masks")
+    ledger = Ledger(worker_id, peers, Path(models) / "rounds.jsonl", minimum, protocols)
+    contribution = Contribution(ledger)
+    participant = Participant(worker_id, names, seed, ModelStore(models), contribution)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -44,10 +55,12 @@ def make_worker(
         worker_id,
         policy=policy,
         verbs=participant.verbs,
+        peer_verbs=contribution.peer_verbs,
         peers=peers,
         verbose=verbose,
         listener=listener,
     )
+    contribution.peers.update(worker.peers)
     worker.bind()
     if policy == TEACH:
         participant.own_tensors(worker)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pisyft.aggregation.errors import Refused
+from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.fixed_point import FixedPoint, Layout
 
 ROUND_BYTES = 16
@@ -198,26 +198,35 @@ class Ledger:
             update: the digest of the update.
 
         Raises:
-            Refused: it was given away before.
+            GivenAway: it was given away before.
         """
-        earlier = self._given.get(update)
-        if earlier is not None and not (
-            earlier["protocol"] == agreement.protocol == "additive"
-            and earlier["participants"] == list(agreement.participants)
-        ):
-            raise Refused(
-                f"{self.me} has given this update away in round {earlier['round'][:8]} already, over "
-                f"{', '.join(earlier['participants'])}. The difference to a sum over "
-                f"{', '.join(agreement.participants)} could be one Pi's update: train again, with another seed"
-            )
+        self.check_given(agreement, update)
         entry = {"round": agreement.round, "protocol": agreement.protocol, "participants": list(agreement.participants)}
         if self._path is not None:
             self._append({"update": update, **entry})
         self._given[update] = entry
         self._rounds.add(agreement.round)
 
+    def check_given(self, agreement: Agreement, update: str) -> None:
+        """Make sure that `give` would not refuse an update.
+
+        Raises:
+            GivenAway: it was given away before.
+        """
+        earlier = self._given.get(update)
+        if earlier is not None and not (
+            earlier["protocol"] == agreement.protocol == "additive"
+            and earlier["participants"] == list(agreement.participants)
+        ):
+            raise GivenAway(
+                f"{self.me} has given this update away in round {earlier['round'][:8]} already, over "
+                f"{', '.join(earlier['participants'])}. The difference to a sum over "
+                f"{', '.join(agreement.participants)} could be one Pi's update: train again, with another seed"
+            )
+
     def _append(self, entry: dict) -> None:
         assert self._path is not None
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             # A line of its own also after one that a power cut left half written.
             file.write(b"\n" + json.dumps(entry).encode() + b"\n")

@@ -11,6 +11,10 @@ class Refused(AggregationError, ValueError):
     """A message, an agreement or a number that a Pi, or the coordinator, does not accept."""
 
 
+class GivenAway(Refused):
+    """An update was part of a sum already, and a second sum could tell what it is. Training again helps."""
+
+
 class RoundAborted(AggregationError):
     """A round came to no sum. Nothing was learned from it; the model is the one from before.
 

@@ -216,9 +216,27 @@ class MasksCollector(Collector):
         self._neighbours = neighbours(agreement)
         self._keys: dict[str, dict] = {}
         self._sealed: dict[str, Mapping[str, bytes]] = {}
+        self._members: list[str] | None = None
         self._uploaded: set[str] = set()
         self._signatures: dict[str, bytes] = {}
         self._unmasked: dict[str, tuple[Mapping[str, bytes], Mapping[str, bytes]]] = {}
+
+    def _check_present(self) -> None:
+        if self.step == UPLOAD and self._members is None:
+            # Those who put masks on for each other.
+            self._members = self.present
+        if len(self.present) < 2:
+            raise self.abort(*list(self.lost.items())[-1])
+        for each in self.present if self._members is None else self._members:
+            group = (each, *self._neighbours[each])
+            left = [other for other in group if other not in self.lost]
+            if len(left) < self.agreement.threshold:
+                lost = [other for other in group if other in self.lost]
+                raise self.abort(
+                    ", ".join(lost),
+                    f"{self.lost[lost[-1]]}; {len(left)} of {each} and its neighbours are left, and "
+                    f"{self.agreement.threshold} must be",
+                )
 
     def _question(self, participant):
         around = self._neighbours[participant]
@@ -257,20 +275,10 @@ class MasksCollector(Collector):
             self._unmasked[participant] = seeds, keys
 
     def _finish(self, step) -> None:
-        if len(self.present) < 2:
-            raise self.abort(*list(self.lost.items())[-1])
-        secrets = self.present if step in (JOIN, SHARE) else list(self._sealed)
-        for each in secrets:
-            holders = [other for other in (each, *self._neighbours[each]) if other not in self.lost]
-            if len(holders) < self.agreement.threshold:
-                around = [other for other in (each, *self._neighbours[each]) if other in self.lost]
-                raise self.abort(
-                    ", ".join(around),
-                    f"{self.lost[around[-1]]}; {len(holders)} of {each} and its neighbours are left, and "
-                    f"{self.agreement.threshold} must be",
-                )
+        self._check_present()
         if step == UNMASK:
-            for each in self._sealed:
+            assert self._members is not None
+            for each in self._members:
                 self._take_masks_off(each)
             self._decode(tuple(sorted(self._uploaded)))
 

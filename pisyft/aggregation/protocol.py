@@ -27,6 +27,8 @@ from pisyft.aggregation.fixed_point import Ring
 from pisyft.aggregation.identity import Identity
 
 JOIN, SHARE, UPLOAD, CONFIRM, UNMASK = "join", "share", "upload", "confirm", "unmask"
+# No step of any protocol: forgets the round.
+GIVE_UP = "give up"
 
 Message = dict
 # What a Pi answers to a step, and what it has to send to others before it does.
@@ -151,6 +153,7 @@ class Collector(ABC):
         self.step: str | None = JOIN
         self.lost: dict[str, str] = {}
         self.total: Total | None = None
+        self._asked_to_upload = False
         self._answered: set[str] = set()
         self._sum = np.zeros(agreement.length + 1, agreement.fixed_point.dtype)
 
@@ -162,10 +165,17 @@ class Collector(ABC):
     @property
     def released(self) -> bool:
         """Whether a participant may have given its update away: then the same updates must not be summed again."""
-        return self.step is None or self.steps.index(self.step) >= self.steps.index(UPLOAD)
+        return self._asked_to_upload
 
     def ask(self) -> dict[str, Message]:
-        """What to send to whom in this step."""
+        """What to send to whom in this step.
+
+        Raises:
+            RoundAborted: those who were lost since the last step are needed.
+        """
+        self._check_present()
+        if self.step == UPLOAD:
+            self._asked_to_upload = True
         if self.step == JOIN:
             return {each: self.agreement.as_message() for each in self.present}
         return {each: self._question(each) for each in self.present}
@@ -214,6 +224,10 @@ class Collector(ABC):
         """The error that gives the round up."""
         assert self.step is not None
         return RoundAborted(self.agreement.round, self.step, participant, reason, self.released)
+
+    def _check_present(self) -> None:
+        """Give the round up if it cannot go on with those who are present."""
+        self._need_everybody()
 
     def _need_everybody(self) -> None:
         for each in self.agreement.participants:

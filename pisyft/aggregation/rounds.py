@@ -150,9 +150,15 @@ class Rounds:
         return None if contributor is None else contributor.agreement.round
 
     def keep(self, update: Update) -> None:
-        """Keep what a training has left, for the round that asks for it."""
+        """Keep what a training has left, for the round that asks for it.
+
+        Raises:
+            GivenAway: the same was given away before, and not for the same sum as the round under way.
+        """
         with self._lock:
             self._update = update
+            if self._contributor is not None:
+                self.ledger.check_given(self._contributor.agreement, update.digest)
 
     def answer(self, step: str, round_id: str, message: Message) -> Answer:
         """Answer a coordinator's step.
@@ -190,13 +196,14 @@ class Rounds:
                 self._timer.cancel()
 
     def check_model(self, round_id: str, model: str, layout: Layout) -> None:
-        """Make sure that a training begins with what the round under way has agreed on.
+        """Make sure that a training for a round begins with what was agreed on. Knows nothing of other rounds.
 
         Raises:
             Refused: it does not; the training would be thrown away.
         """
         with self._lock:
-            self._check_model(self._running(round_id).agreement, model, layout)
+            if self._contributor is not None and self._contributor.agreement.round == round_id:
+                self._check_model(self._contributor.agreement, model, layout)
 
     def _join(self, round_id: str, message: Message) -> Answer:
         self.abandon()  # a coordinator that begins a round has given the last one up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,17 @@ Model = TypeVar("Model", bound=nn.Module)
 def to_vector(model: nn.Module) -> torch.Tensor:
     """All parameters, one after the other, (parameters,). A pointer, where the parameters are pointers."""
     return torch.cat([parameter.data.view(-1) for parameter in model.parameters()])
+
+
+def layout_of(model: nn.Module, length: int | None = None) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters by name, in the order of `to_vector`.
+
+    Args:
+        length: of a vector that holds something for each parameter more than once, as SCAFFOLD's does.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    times = 1 if length is None else length // max(1, sum(map(math.prod, shapes.values())))
+    return shapes | {f"{name}, {time}": shape for time in range(2, times + 1) for name, shape in shapes.items()}
 
 
 def load_vector(model: Model, vector: torch.Tensor) -> Model:

@@ -140,6 +140,11 @@ class WebsocketServerWorker(VirtualWorker):
         self._tls = server_context(cert_path, key_path) if cert_path and key_path else None
         self._caller = Caller(self.id, is_peer=False)
 
+    @property
+    def peers(self) -> dict[Id, PeerWorker]:
+        """The other workers that this one may talk to, by id."""
+        return {peer.id: peer for peer in self._peers}
+
     # Serving
 
     def bind(self) -> None:

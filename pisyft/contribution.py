@@ -1,0 +1,118 @@
+"""A worker's part in secure sums: what a training has changed waits here, and goes out in steps that tell nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+from torch import nn
+
+from pisyft.aggregation.agreement import Ledger, digest_of_values
+from pisyft.aggregation.errors import GivenAway, Refused
+from pisyft.aggregation.protocol import GIVE_UP
+from pisyft.aggregation.rounds import Rounds, Update
+from pisyft.learning.vectors import layout_of
+from pisyft.transport.client import PeerWorker
+from pisyft.transport.errors import TransportError
+from pisyft.transport.failures import carry
+from pisyft.transport.frames import Id
+from pisyft.transport.server import Calling
+
+# How often a coordinator hears that a worker waits for others.
+_REPORT_SECONDS = 1.0
+
+for _error in (Refused, GivenAway):
+    carry(_error)
+
+
+class Contribution:
+    """Puts a worker's `Rounds` on the network.
+
+    Args:
+        ledger: decides which rounds the worker takes part in.
+
+    Attributes:
+        peers: the other workers, by id. Filled once the server is there that calls them.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._rounds = Rounds(ledger)
+        self._me = ledger.me
+        self.peers: dict[Id, PeerWorker] = {}
+
+    @property
+    def verbs(self) -> dict[str, Callable]:
+        """What a coordinator may call."""
+        return {"aggregate": self.aggregate}
+
+    @property
+    def peer_verbs(self) -> dict[str, Callable]:
+        """What other workers may call."""
+        return {"deliver": self.deliver}
+
+    def check(self, round_id: str, model: nn.Module, message: np.ndarray) -> None:
+        """Make sure, before a training, that it begins with what the round under way is about.
+
+        Args:
+            message: what the coordinator sent for the training.
+
+        Raises:
+            Refused: it does not; the training would be thrown away.
+        """
+        self._rounds.check_model(round_id, digest_of_values(message), layout_of(model, len(message)))
+
+    def keep(self, model: nn.Module, message: np.ndarray, change: np.ndarray, names: int) -> None:
+        """Keep what a training has changed, float, as long as the message, until a round asks for it.
+
+        Raises:
+            GivenAway: exactly the same has been part of another sum. Another seed helps.
+        """
+        self._rounds.keep(Update(change, names, layout_of(model, len(message)), digest_of_values(message)))
+
+    def aggregate(self, calling: Calling, round: str, step: str, message: dict) -> dict:
+        """Take a step of a secure sum (see `aggregation.protocol`); the step `give up` forgets the round.
+
+        Raises:
+            Refused: with the reason. This worker's part in the round is over then.
+        """
+        if step == GIVE_UP:
+            self._rounds.abandon(round)
+            return {}
+        answer, to_peers = self._rounds.answer(step, round, message)
+        self._send(round, to_peers, calling.report)
+        return answer
+
+    def deliver(self, calling: Calling, round: str, share: bytes) -> None:
+        """Take another worker's share.
+
+        Raises:
+            Refused: with the reason. The round goes on without it.
+        """
+        self._rounds.deliver(str(calling.caller.id), round, share)
+
+    def _send(self, round_id: str, to_peers: Mapping[str, bytes], report: Callable[[object], None]) -> None:
+        """Deliver to all at the same time; returns when everything has arrived.
+
+        A peer that is slow to answer is waited for as long as the connection to it says; meanwhile the coordinator
+        hears of it, and does not take this worker for lost.
+        """
+
+        def send(peer: str, share: bytes) -> None:
+            try:
+                self.peers[peer].call("deliver", round=round_id, share=share)
+            except (TransportError, Refused) as error:
+                raise Refused(f"{self._me} cannot hand its share to {peer}: {error}") from error
+
+        if not to_peers:
+            return
+        try:
+            with ThreadPoolExecutor(len(to_peers)) as pool:
+                sent = {pool.submit(send, peer, share): peer for peer, share in to_peers.items()}
+                while waiting := wait(sent, _REPORT_SECONDS).not_done:
+                    report({"waiting for": [sent[each] for each in waiting]})
+                for each in sent:
+                    each.result()
+        except Refused:
+            self._rounds.abandon(round_id)
+            raise
