@@ -23,6 +23,9 @@ from pisyft.learning.remote import RemoteNames, find_names, train_batch
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, load_vector, to_vector
 from pisyft.secure_round import SecureRound, in_parallel
+from pisyft.transport.failures import carry
+
+carry(Diverged)
 
 Report = Callable[[str, dict], object]
 
