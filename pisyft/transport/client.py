@@ -263,23 +263,29 @@ class WebsocketClientWorker(BaseWorker):
             ) from error
         except ssl.SSLError as error:
             raise explained(UntrustedWorker, *why_not_trusted(error)) from error
-        except ConnectionClosedError as error:
-            if error.rcvd is not None and error.rcvd.code == REFUSED:
-                problem, advice = (
-                    f"it does not let you in: {error.rcvd.reason}",
-                    "Who may call is in its configuration.",
-                )
-            elif isinstance(error.__cause__, ssl.SSLError):
-                problem, advice = why_not_let_in(error.__cause__, self._credentials is not None)
-            else:
-                raise explained(*_other_protocol(error)) from error
-            raise explained(CallerRefused, problem, advice) from error
         except (InvalidHandshake, InvalidMessage, ProtocolError, ConnectionClosed) as error:
-            raise explained(*_other_protocol(error)) from error
+            raise explained(*self._why_not_greeted(error)) from error
         except OSError as error:
             raise explained(
                 WorkerUnreachable, f"no connection ({error})", "Check the address and the network."
             ) from error
+
+    def _why_not_greeted(self, error: Exception) -> tuple[type[TransportError], str, str]:
+        """The kind of error, what is wrong, and what to do, when a connection was made and no greeting came."""
+        if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == REFUSED:
+            return (
+                CallerRefused,
+                f"it does not let you in: {error.rcvd.reason}",
+                "Who may call is in its configuration.",
+            )
+        hung_up = isinstance(error.__cause__, (ssl.SSLError, ConnectionError, EOFError))
+        if hung_up and self._ssl is not None:  # a worker checks a certificate after the caller's side of the handshake
+            return CallerRefused, *why_not_let_in(error.__cause__, self._credentials is not None)
+        advice = "Check the port, and that both sides run the same version of PiSyft"
+        if hung_up:  # what a worker with TLS does to somebody without
+            advice += " and use the same classroom's certificates, or none"
+        problem = f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})"
+        return OtherProtocol, problem, f"{advice}."
 
     # Requests
 
@@ -497,14 +503,6 @@ class WebsocketClientWorker(BaseWorker):
         return f"<{type(self).__name__} id:{self.id} {self.address} {state}>"
 
     __repr__ = __str__
-
-
-def _other_protocol(error: Exception) -> tuple[type[TransportError], str, str]:
-    problem = f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})"
-    advice = "Check the port, and that both sides run the same version of PiSyft"
-    if isinstance(error.__cause__, EOFError):  # what a worker with TLS makes of somebody without
-        advice += " and use the same classroom's certificates, or none"
-    return OtherProtocol, problem, f"{advice}."
 
 
 class PeerWorker(WebsocketClientWorker):

@@ -85,12 +85,12 @@ def why_not_trusted(error: ssl.SSLError) -> tuple[str, str]:
     return f"TLS failed ({reason})", "Check that it is started with a certificate, and with the one that is expected."
 
 
-def why_not_let_in(error: ssl.SSLError, has_credentials: bool) -> tuple[str, str]:
+def why_not_let_in(error: BaseException | None, has_credentials: bool) -> tuple[str, str]:
     """Why a worker has ended a TLS handshake, and what to do."""
     if not has_credentials:
         return "it lets in members of its classroom only", 'Connect with Classroom.load("classroom.toml").'
     # Which of the two is wrong it does not always say: the connection may be gone before its alert is read.
     return (
-        f"it does not accept your certificate ({error.reason or 'it hung up'})",
+        f"it does not accept your certificate ({getattr(error, 'reason', None) or 'it hung up'})",
         "Use the files of one classroom on all machines, and compare their clocks.",
     )
