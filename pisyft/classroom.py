@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pisyft.credentials import COORDINATOR, PI, Credentials
 from pisyft.files import write_whole
-from pisyft.transport.credentials import COORDINATOR, PI, Credentials
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import pisyft
+from pisyft.cli_classroom import classroom
 from pisyft.cli_data import data, names
 from pisyft.cli_models import predict, release, runs
 from pisyft.compat import requirements
 from pisyft.problems import Problem
+
+if TYPE_CHECKING:
+    from pisyft.classroom import Classroom
 
 
 class Address(click.ParamType):
@@ -39,6 +45,23 @@ def _by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
     if "me" in by_id:
         raise Problem("the id 'me' is PySyft's name for the coordinator: choose another")
     return by_id
+
+
+def _classroom(path: Path) -> Classroom:
+    from pisyft.classroom import CONFIGURATION, Classroom, ClassroomError
+    from pisyft.credentials import CredentialsError
+
+    try:
+        return Classroom.load(path / CONFIGURATION if path.is_dir() else path)
+    except (ClassroomError, CredentialsError) as error:
+        raise Problem(str(error)) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _need_pysyft() -> None:
@@ -80,14 +103,20 @@ def setup() -> None:
     click.echo(f"PySyft {requirements.PYSYFT} is installed.")
 
 
-for command in (data, names, predict, release, runs):
+for command in (classroom, data, names, predict, release, runs):
     main.add_command(command)
 
 
 @main.command()
-@click.option("--id", "worker_id", required=True, help="The worker's id, by which others know it.")
-@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8777, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--classroom",
+    type=click.Path(path_type=Path),
+    help="The Pi's folder of a classroom, or the classroom.toml in it: its id, certificate and peers.",
+)
+@click.option("--id", "worker_id", help="The worker's id, by which others know it, where there is no classroom.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), help="[default: the classroom's, or 8777]")
+@click.option("--host", help="The address to listen on.  [default: all, in a classroom; else 127.0.0.1]")
+@click.option("--insecure", is_flag=True, help="Listen to others without certificates, on a network of your own.")
 @click.option("--data", "data_folder", type=click.Path(path_type=Path), required=True, help="Its folder of names.")
 @click.option("--peer", "peers", type=Address(), multiple=True, help="Another worker; once for each.")
 @click.option("--models", type=click.Path(path_type=Path), help="Where released models go.  [default: DATA/../models]")
@@ -101,9 +130,8 @@ for command in (data, names, predict, release, runs):
 @click.option(
     "--min-participants",
     type=click.IntRange(2),
-    default=2,
-    show_default=True,
-    help="Take part in sums over so many workers or more. With 3, no other worker can subtract its own part.",
+    help="Take part in sums over so many workers or more. With 3, no other worker can subtract its own part.  "
+    "[default: the classroom's, or 2]",
 )
 @click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
@@ -112,14 +140,16 @@ for command in (data, names, predict, release, runs):
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @click.option("--then-remove", type=click.Path(path_type=Path), hidden=True, help="A folder; if stdin closed.")
 def worker(
-    worker_id: str,
-    port: int,
-    host: str,
+    classroom: Path | None,
+    worker_id: str | None,
+    port: int | None,
+    host: str | None,
+    insecure: bool,
     data_folder: Path,
     peers: tuple,
     models: Path | None,
     policy: str,
-    min_participants: int,
+    min_participants: int | None,
     allow_plain: bool,
     seed: int,
     verbose: bool,
@@ -130,12 +160,32 @@ def worker(
     """Start a worker that holds names. They stay on it.
 
     \b
-    Example, on alice's Pi:
-      pisyft worker --id alice --host 192.168.1.21 --data names/ --peer bob=192.168.1.22:8777
+    Example, on alice's Pi, with her folder of the classroom:
+      pisyft worker --classroom alice --data names/
     """
     _need_pysyft()
-    peers_by_id = _by_id((*peers, (worker_id, None)))
-    del peers_by_id[worker_id]
+    room = _classroom(classroom) if classroom else None
+    if room:
+        if worker_id or peers or insecure:
+            raise Problem("--classroom says who this is and who the others are: leave out --id, --peer and --insecure")
+        if room.id not in room.pis:
+            raise Problem(f"{classroom} is the {room.id}'s: a worker takes the folder of a Pi")
+        worker_id, peers_by_id = room.id, room.peers
+        own_host, own_port = room.pis[room.id]
+        host = host or (own_host if _is_loopback(own_host) else "0.0.0.0")
+        port = own_port if port is None else port
+        min_participants = max(room.minimum, min_participants or 0)
+    else:
+        if not worker_id:
+            raise Problem("say who this is: --classroom FOLDER, or --id ID")
+        peers_by_id = _by_id((*peers, (worker_id, None)))
+        del peers_by_id[worker_id]
+        host, port, min_participants = host or "127.0.0.1", 8777 if port is None else port, min_participants or 2
+        if not _is_loopback(host) and not insecure and listen_fd is None:
+            raise Problem(
+                f"on {host} anybody on the network could call this worker: give it --classroom (see pisyft classroom "
+                "create), or say --insecure on a network of your own"
+            )
 
     # The names first: a mistake there is told before PyTorch is loaded.
     from pisyft.learning.names import NamesError, read_parts, total
@@ -174,6 +224,7 @@ def worker(
             allow_plain=allow_plain,
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
+            credentials=room.credentials if room else None,
         )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
@@ -187,6 +238,10 @@ def worker(
             made.stop()
 
         threading.Thread(target=stop_when_stdin_closes, daemon=True).start()
+    if insecure:
+        click.echo(
+            "Warning: --insecure: whoever reaches this port may call, and everything travels in the clear", err=True
+        )
     held = names.together
     click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {total(held)} names of {len(held)} languages")
     serve(made)

@@ -12,11 +12,11 @@ import torch
 
 from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
 from pisyft.contribution import Contribution
+from pisyft.credentials import Credentials
 from pisyft.learning.names import Parts
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
-from pisyft.transport.credentials import Credentials
 
 
 def make_worker(

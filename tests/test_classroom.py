@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from pisyft.classroom import Classroom, ClassroomError, create
-from pisyft.transport.credentials import CredentialsError
+from pisyft.credentials import CredentialsError
 
 PIS = {"alice": ("192.168.1.21", 8777), "bob": ("bobs-pi.local", 9000), "carol": ("fe80::1", 8777)}
 
@@ -135,7 +135,7 @@ def test_an_expired_certificate_is_told_with_the_clock(tmp_path):
 
 
 def test_a_clock_before_the_certificate_is_told(made, monkeypatch):
-    import pisyft.transport.credentials as credentials
+    from pisyft import credentials
 
     class YearAgo(credentials.datetime):
         @classmethod

@@ -18,8 +18,8 @@ from syft.workers.base import BaseWorker
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidMessage
 from websockets.sync.client import ClientConnection, connect
 
+from pisyft.credentials import Credentials
 from pisyft.transport.answers import ids_of_results, needs_none, origin_of
-from pisyft.transport.credentials import Credentials
 from pisyft.transport.errors import (
     CallerRefused,
     IdTaken,

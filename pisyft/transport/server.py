@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -19,8 +20,8 @@ from syft.workers.virtual import VirtualWorker
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
+from pisyft.credentials import COORDINATOR, PI, Credentials, CredentialsError, Identity, identity_of
 from pisyft.transport.client import PeerWorker
-from pisyft.transport.credentials import COORDINATOR, PI, Credentials, CredentialsError, Identity, identity_of
 from pisyft.transport.errors import ProtocolError
 from pisyft.transport.failures import describe
 from pisyft.transport.frames import (
@@ -231,6 +232,8 @@ class WebsocketServerWorker(VirtualWorker):
         if not isinstance(hello, Hello):
             raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
         caller = Caller(hello.sender, hello.peer)
+        if self._tls is None and not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
+            logger.warning("%s is connected in the clear, and could be anybody", connection.remote_address[0])
         if self._knows_members:
             _check_identity(identity_of(connection.socket), caller)
         connection.send(encode(Welcome(self.id, self._incarnation)))

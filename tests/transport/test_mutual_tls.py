@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pisyft.classroom import Classroom, create
+from pisyft.credentials import Credentials, CredentialsError
 from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
-from pisyft.transport.credentials import Credentials, CredentialsError
 from pisyft.transport.errors import CallerRefused, OtherProtocol, UntrustedWorker
 from pisyft.transport.turn import Turn
 
