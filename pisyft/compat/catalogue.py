@@ -4,6 +4,7 @@ from pisyft.compat import (  # noqa: F401
     absent_modules,
     approximations,
     comparisons,
+    direct_pointers,
     identifiers,
     integer_division,
     interpreter_exit,

@@ -10,21 +10,21 @@ import torch
 
 from pisyft.compat.registry import Moment, repair
 
-_TENSORS = (torch.Tensor, torch.nn.Parameter)
+TENSORS = (torch.Tensor, torch.nn.Parameter)
 # What an argument may be without PySyft having anything to do with it.
-_PLAIN = frozenset({int, float, bool, str, NoneType, slice, torch.Size, torch.dtype, torch.device})
+PLAIN = frozenset({int, float, bool, str, NoneType, slice, torch.Size, torch.dtype, torch.device})
 
 
 def _are_plain(arguments) -> bool:
     for argument in arguments:
         kind = type(argument)
-        if kind in _TENSORS:
+        if kind in TENSORS:
             if hasattr(argument, "child"):
                 return False
         elif kind is tuple or kind is list:
             if not _are_plain(argument):
                 return False
-        elif kind not in _PLAIN:
+        elif kind not in PLAIN:
             return False
     return True
 
@@ -49,19 +49,19 @@ def plain_functions() -> None:
 
     for module_name, module in syft.torch.torch_modules.items():
         for name, hooked in list(vars(module).items()):
-            native = _hooked_by_pysyft(module, name, hooked)
+            native = hooked_by_pysyft(module, name, hooked)
             # A few functions PySyft has written anew for ordinary tensors, too.
-            if native is not None and not _is_overridden(TorchTensor, f"native_{module_name}.{name}"):
+            if native is not None and not is_overridden(TorchTensor, f"native_{module_name}.{name}"):
                 setattr(module, name, with_short_cut(native, hooked))
 
 
-def _hooked_by_pysyft(owner, name: str, function):
+def hooked_by_pysyft(owner, name: str, function):
     """PyTorch's function of that name, if `function` is what PySyft has put in its place; otherwise None."""
     # PyTorch has functions of its own that are called native_norm, native_batch_norm and so on.
     return getattr(function, "__wrapped__", None) if hasattr(owner, f"native_{name}") else None
 
 
-def _is_overridden(tensor_type: type, path: str) -> bool:
+def is_overridden(tensor_type: type, path: str) -> bool:
     try:
         tensor_type.rgetattr(tensor_type, path)
     except AttributeError:
@@ -88,7 +88,7 @@ def plain_methods() -> None:
 
     for name in syft.hook.to_auto_overload[torch.Tensor]:
         hooked = vars(torch.Tensor).get(name)
-        native = _hooked_by_pysyft(torch.Tensor, name, hooked)
+        native = hooked_by_pysyft(torch.Tensor, name, hooked)
         if native is not None:
             setattr(torch.Tensor, name, with_short_cut(native, hooked))
     torch.Tensor.dim = with_short_cut(torch._C.TensorBase.dim, torch.Tensor.dim)

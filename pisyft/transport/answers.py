@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from syft.execution.computation import ComputationAction
@@ -54,9 +55,11 @@ def origin_of(message: Message) -> Origin:
     """The operation, and the line outside PyTorch, PySyft and PiSyft that asked for it."""
     operation = message.action.name if isinstance(message, TensorCommandMessage) else type(message).__name__
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+    while frame.f_back is not None and _is_of_a_library(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     return Origin(operation, f"{frame.f_code.co_filename}:{frame.f_lineno}")
 
 
-_LIBRARIES = frozenset({"torch", "syft", "pisyft"})
+@functools.cache
+def _is_of_a_library(module: str) -> bool:
+    return module.partition(".")[0] in ("torch", "syft", "pisyft")

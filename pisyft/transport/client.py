@@ -135,6 +135,7 @@ class WebsocketClientWorker(BaseWorker):
         self.wait: bool = os.environ.get("PISYFT_WAIT", "") not in ("", "0")
         self.bytes_sent = self.bytes_received = self.answers_waited_for = 0
         self._exchange_lock = threading.Lock()
+        self._awaits_flush = False
         # Filled by pointers that are deleted, which may happen in any thread, in the middle of anything.
         self._discarded: collections.deque[Id] = collections.deque()
 
@@ -317,12 +318,14 @@ class WebsocketClientWorker(BaseWorker):
             elif self._outbox.wants_to_be_sent and self._connection is not None:
                 with suppress(ConnectionClosed):  # and sent again by the next one that waits
                     self._send_outbox()
-            else:
+            elif not self._awaits_flush:
+                self._awaits_flush = True
                 self._flusher.wake(self)
 
     def flush(self) -> None:
         """Send what is waiting for company. Connects nothing and raises nothing: the next answer tells."""
         with self._exchange_lock:
+            self._awaits_flush = False
             if self._connection is not None:
                 with suppress(ConnectionClosed):
                     self._send_outbox()

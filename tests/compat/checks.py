@@ -664,3 +664,27 @@ def steps_of_remote_models():
     alice._recv_msg = lambda message: (messages.append(message), receive(message))[1]
     optimizer.step()
     assert len(messages) == 1
+
+
+def asked_for_a_rule(operation):
+    """Whether PySyft looks for the way to take arguments apart in an operation on a pointer."""
+    from syft.generic.frameworks.hook import hook_args
+
+    _, (alice, *_) = hooked()
+    x = torch.ones(2, 2).send(alice)
+    built = []
+    build_rule = hook_args.build_rule
+    hook_args.build_rule = lambda arguments: (built.append(arguments), build_rule(arguments))[1]
+    x.owner.send_command = lambda *args, **kwargs: (built.append("sent"), x.child)[1]
+    operation(x)
+    return built.index("sent") > 0
+
+
+@check
+def methods_of_pointers():
+    assert not asked_for_a_rule(lambda x: x.mm(x))
+
+
+@check
+def functions_of_pointers():
+    assert not asked_for_a_rule(lambda x: torch.cat([x, x]))
