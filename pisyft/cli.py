@@ -12,7 +12,7 @@ import click
 
 import pisyft
 from pisyft.cli_classroom import classroom
-from pisyft.cli_data import data, names
+from pisyft.cli_data import ALPHABETS, data, names
 from pisyft.cli_models import predict, release, runs
 from pisyft.compat import requirements
 from pisyft.problems import Problem
@@ -134,6 +134,7 @@ for command in (classroom, data, names, predict, release, runs):
     "[default: the classroom's, or 2]",
 )
 @click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Alike on all workers.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
@@ -151,6 +152,7 @@ def worker(
     policy: str,
     min_participants: int | None,
     allow_plain: bool,
+    alphabet: str,
     seed: int,
     verbose: bool,
     listen_fd: int | None,
@@ -188,10 +190,12 @@ def worker(
             )
 
     # The names first: a mistake there is told before PyTorch is loaded.
-    from pisyft.learning.names import NamesError, read_parts, total
+    from pisyft.learning.alphabet import alphabet_by_name
+    from pisyft.learning.names import NamesError, WatchedFolder, keep_parts, read_parts, total
 
+    letters = alphabet_by_name(alphabet)
     try:
-        names = read_parts(data_folder, seed=seed)
+        names = read_parts(data_folder, letters, seed)
     except NamesError as error:
         raise Problem(str(error)) from error
 
@@ -222,12 +226,21 @@ def worker(
             policy=policy,
             minimum=min_participants,
             allow_plain=allow_plain,
+            alphabet=letters,
+            folder=WatchedFolder(data_folder, letters),
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
             credentials=room.credentials if room else None,
         )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
+    if not (data_folder / "test").exists():
+        try:
+            keep_parts(data_folder, names)
+        except OSError as error:
+            click.echo(
+                f"{data_folder} cannot be written ({error.strerror}): names added there may be held out", err=True
+            )
     stdin_closed = threading.Event()
     if until_stdin_closes:
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from torch import nn
 
 from pisyft.aggregation.agreement import digest_of_values
@@ -17,11 +19,14 @@ from pisyft.aggregation.errors import GivenAway, RoundAborted
 from pisyft.aggregation.pointers import secure_sum
 from pisyft.aggregation.protocol import Total
 from pisyft.aggregation.rounds import new_agreement
+from pisyft.learning.alphabet import alphabet_by_name
 from pisyft.learning.evaluation import Counts
 from pisyft.learning.models import RNN, Model
 from pisyft.learning.remote import RemoteNames, find_names, train_batch
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, load_vector, to_vector
+from pisyft.release import Card, ModelStore, coordinator_key
+from pisyft.rollout import next_version, roll_out
 from pisyft.secure_round import SecureRound, in_parallel
 from pisyft.transport.failures import carry
 
@@ -55,9 +60,10 @@ class Federation:
     Attributes:
         descriptions: what each worker tells about its names, by id.
         languages: the languages that all workers know, in the order of the model's outputs.
+        alphabet: the letters that all workers spell names in.
 
     Raises:
-        FederationError: too few workers, two with one id, or with different languages.
+        FederationError: too few workers, two with one id, or with different languages or letters.
     """
 
     def __init__(self, workers: Sequence, batch_size: int = 32, learning_rate: float = 0.1) -> None:
@@ -78,6 +84,13 @@ class Federation:
                     f"workers {first} and {worker_id} have different languages ({', '.join(differing)} on one of them "
                     "only): give every worker a file for each language"
                 )
+            if description["alphabet_digest"] != self.descriptions[first]["alphabet_digest"]:
+                raise FederationError(
+                    f"workers {first} and {worker_id} spell names in different letters "
+                    f"({self.descriptions[first]['alphabet']}, {description['alphabet']}): start all workers with the "
+                    "same --alphabet, and the same version of PiSyft"
+                )
+        self.alphabet = alphabet_by_name(self.descriptions[first]["alphabet"])
         self._found_names: dict[object, RemoteNames] = {}
 
     @property
@@ -93,7 +106,7 @@ class Federation:
         """The tutorial's network with fresh parameters; the same seed gives the same ones."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return RNN(n_languages=len(self.languages))
+            return RNN(self.alphabet.size, n_languages=len(self.languages))
 
     def train_round(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> None:
         """One pass of every worker over its names, by pointer, and the average of their models, in place.
@@ -134,12 +147,45 @@ class Federation:
         answers = self._call_all("evaluate", weights=_as_array(model), part=part)
         return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
 
-    def release(self, model: RNN, accuracy: float, rounds: int) -> dict[str, int]:
-        """Push the model to every worker; the version that each stored it as, by id."""
-        participants = [str(worker.id) for worker in self.workers]
-        return self._call_all(
-            "release", weights=_as_array(model), accuracy=accuracy, participants=participants, rounds=rounds
-        )
+    def release(
+        self,
+        model: Model,
+        accuracy: float,
+        rounds: int,
+        *,
+        name: str = "tutorial",
+        store: ModelStore | None = None,
+        key: Ed25519PrivateKey | None = None,
+        **facts: object,
+    ) -> dict[str, int]:
+        """Push the model to every worker, to all or none; the version that each has put to use, by id.
+
+        Args:
+            accuracy: over all held-out names.
+            rounds: of training.
+            name: of the network, as in `MODELS`.
+            store: the coordinator's own. From it, `rollout.deliver` brings the model to workers that are away now.
+            key: signs the model; the user's by default.
+            facts: what else its card tells; see `release.Card`.
+
+        Raises:
+            ReleaseError: a worker refuses the model, or none can be reached. Nobody uses it then.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            kept = store or ModelStore(temporary)
+            card = Card(
+                next_version(self.workers, kept),
+                name,
+                tuple(self.languages),
+                accuracy,
+                tuple(str(worker.id) for worker in self.workers),
+                rounds,
+                alphabet=self.alphabet.name,
+                alphabet_digest=self.alphabet.digest(),
+                **facts,  # type: ignore[arg-type]
+            )
+            rollout = roll_out(self.workers, card, _as_array(model), kept, key or coordinator_key())
+        return dict.fromkeys(rollout.delivered, rollout.version)
 
     def aggregation_error(self, seed: int = 0) -> float:
         """The largest difference between a secure average and a plain one, of test vectors as long as the model.

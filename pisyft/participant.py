@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,12 +18,12 @@ from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import Model, make_model
-from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, total
+from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
 from pisyft.learning.strategies import Trainee
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import load_vector
 from pisyft.privacy import GuardedWorker
-from pisyft.release import Card, ModelStore
+from pisyft.release import Card, ModelStore, ReleaseError, Signature
 from pisyft.transport.failures import carry
 from pisyft.transport.server import Calling
 
@@ -32,6 +33,9 @@ MIN_NAMES = 10
 _REPORT_SECONDS = 0.2
 
 carry(Diverged)
+carry(ReleaseError)
+
+logger = logging.getLogger(__name__)
 
 
 class Participant:
@@ -47,6 +51,7 @@ class Participant:
         store: where released models go.
         contribution: its part in secure sums.
         alphabet: the letters that names are spelled in, the same on every worker.
+        folder: where the names are from. Those that are added to it are trained on from the next `fit` on.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Participant:
         store: ModelStore,
         contribution: Contribution,
         alphabet: Alphabet = TUTORIAL,
+        folder: WatchedFolder | None = None,
     ) -> None:
         self._worker_id = worker_id
         self._languages = tuple(names.languages)
@@ -72,6 +78,8 @@ class Participant:
         self._store = store
         self._training = threading.Lock()
         self._contribution = contribution
+        self._folder = folder
+        self._reading = threading.Lock()
 
     @property
     def verbs(self) -> dict[str, Callable]:
@@ -84,14 +92,19 @@ class Participant:
         }
 
     def describe(self, calling: Calling) -> dict:
-        """How many names there are, of which languages, and what the newest released model is."""
+        """How many names there are, of which languages, how few are too few, and which released model is in use."""
+        self._take_added_names()
         return {
             "worker": self._worker_id,
             "languages": list(self._languages),
             "alphabet": self._alphabet.name,
+            "alphabet_digest": self._alphabet.digest(),
             "by_language": [len(of_language) for of_language in self._names.together.values()],
             **{part: total(of_part) for part, of_part in self._names.items()},
-            "released": max(self._store.versions(), default=0),
+            "floor": MIN_NAMES,
+            "released": self._store.current or 0,
+            "newest": max(self._store.versions(), default=0),
+            "released_accuracy": self._released_accuracy(),
         }
 
     def fit(self, calling: Calling, round: str, model: str, weights: np.ndarray, settings: Mapping) -> dict:
@@ -117,6 +130,7 @@ class Participant:
             Diverged: the loss is not finite.
             ValueError: an unknown model or setting, or parameters that do not fit.
         """
+        self._take_added_names()
         names = self._enough_names(TRAIN)
         chosen = _training_settings(settings)
         if chosen.seed is not None:
@@ -146,18 +160,41 @@ class Participant:
     def release(
         self,
         calling: Calling,
-        weights: np.ndarray,
-        accuracy: float,
-        participants: Sequence[str],
-        rounds: int,
-        model: str = "tutorial",
-    ) -> int:
-        """Store a model that is good enough; its version on this worker."""
-        self._load_model(model, weights)  # does it fit?
-        version = max(self._store.versions(), default=0) + 1
-        card = Card(version, model, self._languages, accuracy, tuple(participants), rounds)
-        self._store.add(card, weights.astype(np.float32))
-        return version
+        step: str,
+        digest: str = "",
+        card: Mapping | None = None,
+        weights: np.ndarray | None = None,
+        signer: bytes = b"",
+        signature: bytes = b"",
+    ) -> str | int | None:
+        """Take a released model in two steps, so that all workers have it or none.
+
+        Args:
+            step: "stage" checks and stores a model, "commit" puts it to use, "abort" forgets it.
+            digest: of the model that is meant, to commit or abort.
+            card: what is known of the model, to stage; see `release.Card`.
+            weights: its parameters, one vector, float32.
+            signer, signature: the coordinator's public key, and what it has signed.
+
+        Returns:
+            The model's digest when it was staged, its version when it was committed.
+
+        Raises:
+            ReleaseError: the model is not for this worker's names, not the coordinator's, or replaces another one.
+            ValueError: the parameters do not fit.
+        """
+        if step == "commit":
+            return self._store.commit(digest)
+        if step == "abort":
+            self._store.abort(digest)
+            return None
+        if step != "stage" or card is None or weights is None:
+            raise ValueError(f"there is no step {step!r} of a release, only stage (of a model), commit and abort")
+        read = Card.from_answer(card)
+        if read.languages != self._languages or read.alphabet_digest != self._alphabet.digest():
+            raise ReleaseError("the model is for other languages or letters than this worker's names")
+        self._load_model(read.model, weights)  # does it fit?
+        return self._store.stage(read, weights, Signature(signer, signature))
 
     def own_tensors(self, worker: GuardedWorker) -> None:
         """Register the names to train on, for pointers: found by tags, never fetched."""
@@ -165,6 +202,30 @@ class Participant:
         worker.own(one_hot(train.letters, self._alphabet.size), "#surnames", "#train", "#letters")
         worker.own(mask(train.letters), "#surnames", "#train", "#mask")
         worker.own(train.languages, "#surnames", "#train", "#languages")
+
+    def _take_added_names(self) -> None:
+        """Read the names again if their owner has changed them. What is held out stays held out."""
+        with self._reading:
+            try:
+                everything = self._folder.read_if_changed() if self._folder else None
+                if everything is None:
+                    return
+                if tuple(everything) != self._languages:
+                    raise NamesError("there are other languages than before: start the worker again")
+            except (NamesError, OSError) as error:
+                logger.warning("%s goes on with the names that it had: %s", self._worker_id, error)
+                return
+            self._names = with_added(self._names, everything, self._alphabet)
+            if total(self._names.train):
+                self._parts[TRAIN] = self._trainee.names = encode(self._names.train, self._alphabet, self._seed)
+
+    def _released_accuracy(self) -> float | None:
+        """What the model in use has reached on this worker's names when it was released."""
+        try:
+            card, _ = self._store.load()
+        except ReleaseError:
+            return None
+        return card.accuracy_by_worker.get(self._worker_id)
 
     def _enough_names(self, part: str) -> Encoded:
         counts = {each: total(of_part) for each, of_part in self._names.items()}

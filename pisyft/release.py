@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -163,13 +164,16 @@ def digest_of(card: Card, weights: np.ndarray) -> str:
     return hashlib.sha256(_DOMAIN + text.encode() + b"\n" + np.asarray(weights, "<f4").tobytes()).hexdigest()
 
 
-def coordinator_key(file: str | Path) -> Ed25519PrivateKey:
+def coordinator_key(file: str | Path | None = None) -> Ed25519PrivateKey:
     """The key in a file, which only its owner may read; made, if there is none yet.
+
+    Args:
+        file: `coordinator.key` in the user's configuration folder by default.
 
     Raises:
         ReleaseError: the file holds something else.
     """
-    file = Path(file)
+    file = Path(file or platformdirs.user_config_path("pisyft", appauthor=False) / "coordinator.key")
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         made = Ed25519PrivateKey.generate().private_bytes(

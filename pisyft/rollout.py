@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pisyft.release import Card, ModelStore, Pending, ReleaseError, Signature
 from pisyft.transport.errors import TransportError
+from pisyft.transport.failures import carry
+
+carry(ReleaseError)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,13 @@ class Rollout:
     version: int
     delivered: tuple[str, ...]
     away: tuple[str, ...]
+
+
+def next_version(workers: Sequence, store: ModelStore) -> int:
+    """A version that neither the coordinator nor any worker that can be reached has had."""
+    told = _in_parallel(workers, lambda worker: worker.call("describe"))
+    of_workers = [each["newest"] for each in told.values() if not isinstance(each, Exception)]
+    return max([0, *of_workers, *store.versions()]) + 1
 
 
 def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelStore, key: Ed25519PrivateKey) -> Rollout:

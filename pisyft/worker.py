@@ -13,7 +13,8 @@ import torch
 from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
 from pisyft.contribution import Contribution
 from pisyft.credentials import Credentials
-from pisyft.learning.names import Parts
+from pisyft.learning.alphabet import TUTORIAL, Alphabet
+from pisyft.learning.names import Parts, WatchedFolder
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
@@ -30,6 +31,8 @@ def make_worker(
     policy: str,
     minimum: int = DEFAULT_MINIMUM,
     allow_plain: bool = False,
+    alphabet: Alphabet = TUTORIAL,
+    folder: WatchedFolder | None = None,
     seed: int = 0,
     verbose: bool = False,
     listener: socket.socket | None = None,
@@ -41,6 +44,8 @@ def make_worker(
         minimum: how many participants a secure sum must have for this worker to take part.
         credentials: the worker's in a classroom; who calls needs some of the same classroom.
         allow_plain: whether it takes part in sums that hide nothing, too.
+        alphabet: the letters that names are spelled in.
+        folder: where the names are from, if names that are added there are to be trained on.
 
     Raises:
         NamesError: there are no names to train on, or none to test on.
@@ -49,7 +54,7 @@ def make_worker(
     protocols = ("additive", "masks", "plain") if allow_plain else ("additive", "masks")
     ledger = Ledger(worker_id, peers, Path(models) / "rounds.jsonl", minimum, protocols)
     contribution = Contribution(ledger)
-    participant = Participant(worker_id, names, seed, ModelStore(models), contribution)
+    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,

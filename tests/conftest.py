@@ -37,6 +37,15 @@ def hook() -> syft.TorchHook:
     return _HOOK
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Configuration and data of the user who runs the tests stay as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def all_names() -> Path:
     """The names that come with the project: `data/names`, 18 languages. To be read only."""

@@ -15,7 +15,7 @@ import pytest
 
 from pisyft import __version__, cli
 from pisyft.lab import Lab
-from pisyft.learning.names import read_folder, total
+from pisyft.learning.names import read_folder, read_parts, total
 from tests.conftest import REPOSITORY
 from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, run_pisyft, run_python, wait_until
 
@@ -347,11 +347,11 @@ def test_addresses_may_be_names_ipv4_and_ipv6():
     assert convert("bob=[fe80::1]:8777", None, None) == ("bob", ("fe80::1", 8777))
 
 
-def test_the_workers_script_serves_on_the_port_it_tells_and_stops_cleanly_on_sigterm(names_folder, tmp_path):
+def test_the_workers_script_serves_on_the_port_it_tells_and_stops_cleanly_on_sigterm(own_names, tmp_path):
     with subprocess.Popen(
         [
             *(sys.executable, WORKER_SCRIPT, "--id", "alice", "--host", "127.0.0.1", "--port", "0", "--verbose"),
-            *("--data", names_folder, "--models", tmp_path / "models"),
+            *("--data", own_names, "--models", tmp_path / "models"),
         ],
         env=run_environment(),
         stdout=subprocess.PIPE,
@@ -374,6 +374,8 @@ def test_the_workers_script_serves_on_the_port_it_tells_and_stops_cleanly_on_sig
     assert process.returncode == 0
     assert rest == ""
     assert "DEBUG pisyft.transport.server" in log  # as --verbose asks for
+    # What is held out is written down, so that a name that is added later does not change it.
+    assert read_parts(own_names, seed=0) == read_parts(own_names, seed=1)
 
 
 def test_the_workers_script_has_pysyfts_options():

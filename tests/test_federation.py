@@ -100,3 +100,22 @@ def test_the_same_worker_twice_is_no_federation(workers):
 def test_a_model_for_other_languages_is_refused(workers):
     with pytest.raises(ValueError, match="does not fit"):
         Federation(workers).evaluate(RNN(n_languages=18))
+
+
+class Told:
+    """A worker that only tells what it is."""
+
+    def __init__(self, worker_id: str, **description: object) -> None:
+        self.id, self._description = worker_id, description
+
+    def call(self, verb: str) -> dict:
+        assert verb == "describe"
+        return self._description
+
+
+def test_workers_that_spell_names_in_different_letters_are_no_federation():
+    alice = Told("alice", languages=["Greek"], alphabet="unicode", alphabet_digest="a")
+    bob = Told("bob", languages=["Greek"], alphabet="tutorial", alphabet_digest="b")
+
+    with pytest.raises(FederationError, match=r"alice and bob spell names in different letters \(unicode, tutorial\)"):
+        Federation([alice, bob])

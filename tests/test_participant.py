@@ -6,17 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from syft.exceptions import GetNotPermittedError
 
 import pisyft.contribution
 from pisyft import participant
 from pisyft.aggregation.agreement import Ledger
 from pisyft.learning.models import MODELS, make_model
-from pisyft.learning.names import Parts, deal_parts, equal_shares, read_folder, split
+from pisyft.learning.names import (
+    Parts,
+    WatchedFolder,
+    add_name,
+    deal_parts,
+    equal_shares,
+    read_folder,
+    split,
+    write_parts,
+)
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 from pisyft.participant import MIN_NAMES, Participant
-from pisyft.release import ModelStore
+from pisyft.release import Card, ModelStore, ReleaseError, Signature, digest_of
 from pisyft.transport.server import Caller, Calling
 
 
@@ -178,3 +188,96 @@ def test_one_round_at_a_time(alice, monkeypatch):
     finally:
         leave.set()
         thread.join(60)
+
+
+# Names that their owner adds
+
+
+@pytest.fixture
+def alice_with_folder(names, tmp_path) -> tuple[Participant, Path]:
+    write_parts(names, tmp_path / "names")
+    contribution = Contribution()
+    store = ModelStore(tmp_path / "models")
+    alice = Participant("alice", names, 5, store, contribution, folder=WatchedFolder(tmp_path / "names"))
+    return alice, tmp_path / "names"
+
+
+def test_a_name_that_was_added_is_trained_on_in_the_next_round(alice_with_folder):
+    alice, folder = alice_with_folder
+    language = alice.describe(calling())["languages"][0]
+    before = fit(alice, round="r1")["names"]
+
+    add_name("Zzyzx", language, folder)
+
+    assert fit(alice, round="r2")["names"] == before + 1
+    assert alice.describe(calling())["train"] == before + 1
+
+
+def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, caplog):
+    alice, folder = alice_with_folder
+    before = alice.describe(calling())
+
+    (folder / "train" / f"{before['languages'][0]}.txt").write_bytes(b"\xff")
+    assert alice.describe(calling()) == before
+    (folder / "train" / f"{before['languages'][0]}.txt").write_text("Novak\n")
+    (folder / "train" / "Klingon.txt").write_text("Worf\n")
+    assert alice.describe(calling()) == before
+
+    assert "is not UTF-8" in caplog.text and "other languages than before" in caplog.text
+
+
+# Releases
+
+
+def card_for(alice: Participant, **changes) -> dict:
+    told = alice.describe(calling())
+    facts = {"version": 1, "model": "tutorial", "languages": tuple(told["languages"]), "accuracy": 0.5, "rounds": 3}
+    facts |= {"participants": ("alice", "bob"), "alphabet_digest": told["alphabet_digest"]}
+    facts |= {"accuracy_by_worker": {"alice": 0.4, "bob": 0.6}}
+    return Card(**{**facts, **changes}).as_answer()
+
+
+def signed(card: dict, values: np.ndarray) -> dict:
+    signature = Signature.of(digest_of(Card.from_answer(card), values), Ed25519PrivateKey.generate())
+    return {"card": card, "weights": values, "signer": signature.signer, "signature": signature.value}
+
+
+def test_a_release_is_staged_and_then_put_to_use(alice):
+    digest = alice.release(calling(), "stage", **signed(card_for(alice), weights()))
+    before = alice.describe(calling())
+    version = alice.release(calling(), "commit", digest)
+    after = alice.describe(calling())
+
+    assert (before["released"], before["newest"], before["released_accuracy"]) == (0, 0, None)
+    assert version == after["released"] == after["newest"] == 1
+    assert after["released_accuracy"] == 0.4  # the worker's own
+
+
+def test_a_release_that_was_aborted_is_gone(alice):
+    digest = alice.release(calling(), "stage", **signed(card_for(alice), weights()))
+
+    assert alice.release(calling(), "abort", digest) is None
+
+    with pytest.raises(ReleaseError, match="is staged"):
+        alice.release(calling(), "commit", digest)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"languages": ("Klingon",)}, ReleaseError, "other languages or letters"),
+        ({"alphabet_digest": "0" * 64}, ReleaseError, "other languages or letters"),
+        ({"model": "gru"}, ValueError, "does not fit"),
+        ({"model": "oracle"}, ValueError, "no model 'oracle'"),
+    ],
+)
+def test_a_model_that_is_not_for_this_worker_is_not_stored(alice, changes, error, says):
+    with pytest.raises(error, match=says):
+        alice.release(calling(), "stage", **signed(card_for(alice, **changes), weights()))
+
+    assert alice.describe(calling())["newest"] == 0
+
+
+def test_a_step_that_there_is_not_is_refused(alice):
+    with pytest.raises(ValueError, match="no step 'explode' of a release"):
+        alice.release(calling(), "explode")

@@ -96,6 +96,42 @@ def keep_parts(folder: str | Path, parts: Parts) -> None:
     write_folder(parts.test, Path(folder) / TEST)
 
 
+def with_added(parts: Parts, everything: NamesByLanguage, alphabet: Alphabet = TUTORIAL) -> Parts:
+    """The parts after names were added: all that are not held out are there to train on, and what is held out stays."""
+    held_out = {each: parts.validation[each] + parts.test[each] for each in parts.languages}
+    _, train = _without_repeats([held_out, everything], alphabet)
+    return Parts(train, parts.validation, parts.test)
+
+
+class WatchedFolder:
+    """A folder of names that its owner may change at any time.
+
+    Args:
+        folder: as it is now, it has been read.
+        alphabet: in which names are alike.
+    """
+
+    def __init__(self, folder: str | Path, alphabet: Alphabet = TUTORIAL) -> None:
+        self._folder, self._alphabet = Path(folder), alphabet
+        self._seen = self._state()
+
+    def read_if_changed(self) -> NamesByLanguage | None:
+        """All its names, if a file has changed since this was asked last.
+
+        Raises:
+            NamesError: it cannot be used any more; it was changed for the worse.
+        """
+        state = self._state()
+        if state == self._seen:
+            return None
+        self._seen = state
+        return read_folder(self._folder, self._alphabet)
+
+    def _state(self) -> dict[Path, tuple[int, int]]:
+        files = sorted(self._folder.glob("*.txt")) + sorted(self._folder.glob("*/*.txt"))
+        return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()}
+
+
 def add_name(
     name: str, language: str, folder: str | Path, alphabet: Alphabet = TUTORIAL, new_language: bool = False
 ) -> Path:

@@ -13,6 +13,7 @@ from pisyft.learning.alphabet import TUTORIAL, UNICODE
 from pisyft.learning.names import (
     NamesError,
     Parts,
+    WatchedFolder,
     add_name,
     deal,
     deal_parts,
@@ -26,6 +27,7 @@ from pisyft.learning.names import (
     shares_from_table,
     split,
     total,
+    with_added,
     workers_of_table,
     write_folder,
     write_parts,
@@ -255,6 +257,27 @@ def test_names_added_to_a_folder_whose_parts_are_kept_are_trained_on_and_hold_no
 
     assert (after.validation, after.test) == (before.validation, before.test)
     assert set(after.train["Letters"]) - set(before.train["Letters"]) == {"Daly", "Walsh"}
+
+
+def test_names_that_are_added_are_trained_on_and_what_is_held_out_stays():
+    parts = Parts({"Irish": ["Daly"]}, {"Irish": ["Walsh"]}, {"Irish": ["Byrne"]})
+
+    after = with_added(parts, {"Irish": ["Byrne", "Daly", "Wàlsh", "Quinn"]})
+
+    assert after == Parts({"Irish": ["Daly", "Quinn"]}, {"Irish": ["Walsh"]}, {"Irish": ["Byrne"]})
+
+
+def test_a_folder_is_read_again_when_it_has_changed(tmp_path):
+    write_parts(Parts({"Irish": ["Daly"]}, {"Irish": []}, {"Irish": ["Walsh"]}), tmp_path)
+    folder = WatchedFolder(tmp_path)
+
+    assert folder.read_if_changed() is None
+    add_name("Quinn", "Irish", tmp_path)
+    assert folder.read_if_changed() == {"Irish": ["Daly", "Quinn", "Walsh"]}
+    assert folder.read_if_changed() is None
+    (tmp_path / "train" / "Irish.txt").write_bytes(b"\xff")
+    with pytest.raises(NamesError, match="is not UTF-8"):
+        folder.read_if_changed()
 
 
 def test_a_name_that_is_held_out_is_not_trained_on_whoever_writes_it_there(tmp_path):
