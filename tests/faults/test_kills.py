@@ -18,7 +18,6 @@ FINISHED = [
     ("additive", "join", AFTER),
     ("additive", "share", AFTER),
     ("additive", "fit", BEFORE),
-    ("additive", "fit", AFTER),
     ("additive", "upload", AFTER),
     ("masks", "join", AFTER),
     ("masks", "share", AFTER),
@@ -68,8 +67,9 @@ def test_the_survivors_sum_is_right(classroom, federation, protocol, step, momen
     assert len(outcome.total.contributors) >= 3
 
 
-def test_an_additive_round_is_given_up_when_a_partial_sum_is_missing(classroom, federation):
-    outcome = classroom.run_round(federation, "additive", KillPoint("additive", "bob", "bob", "upload", BEFORE))
+@pytest.mark.parametrize(("step", "moment"), [("fit", AFTER), ("upload", BEFORE)])
+def test_an_additive_round_is_given_up_when_a_partial_sum_is_missing(classroom, federation, step, moment):
+    outcome = classroom.run_round(federation, "additive", KillPoint("additive", "bob", "bob", step, moment))
 
     expect(outcome, "aborted")
     assert "was given up in step 'upload' because of bob: worker bob at" in outcome.text
