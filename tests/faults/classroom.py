@@ -258,7 +258,7 @@ class Classroom:
 
         def run() -> None:
             try:
-                result.append(federation.train_and_sum(model, "tutorial", message, settings, protocol)[0])
+                result.append(federation.train_and_sum(model, "tutorial", message, settings, protocol).total)
             except Exception as error:
                 result.append(error)
 
