@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance lint bench-learning clean
+.PHONY: help install demo test conformance lint bench-learning bench-aggregation faults clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -28,6 +28,12 @@ test: .venv/ready  ## all tests
 
 conformance: .venv/ready  ## the tests of PySyft's own wheel, with the repairs: artifacts/conformance/
 	$(BIN)/python tests/conformance/run.py
+
+faults: .venv/ready  ## kill -9 at 100 random points of secure rounds: artifacts/faults/ (20 minutes)
+	$(BIN)/python -m tests.faults.run
+
+bench-aggregation: .venv/ready  ## speed and bytes of secure sums: artifacts/bench-aggregation/ (10 minutes)
+	$(BIN)/python benchmarks/bench_aggregation.py
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .

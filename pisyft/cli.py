@@ -284,6 +284,13 @@ def worker(
     metavar="ACCURACY",
     help="Release the model if it is this accurate on every worker.",
 )
+@click.option(
+    "--aggregation",
+    type=click.Choice(["additive", "masks", "plain"]),
+    default="additive",
+    show_default=True,
+    help="How what the workers have learned is added up. masks: workers may vanish. plain: hides nothing.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts/train"), show_default=True
@@ -296,6 +303,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     good_enough: float,
+    aggregation: str,
     seed: int,
     out: Path,
 ) -> None:
@@ -313,21 +321,36 @@ def train(
     if not lab and len(addresses) < 2:
         raise Problem("name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab")
 
+    import warnings
+
     import torch
     from syft.exceptions import GetNotPermittedError
 
     from pisyft import run
+    from pisyft.aggregation.errors import AggregationError
+    from pisyft.aggregation.plain import PlainAggregation
     from pisyft.federation import FederationError
     from pisyft.lab import LabError
     from pisyft.learning.names import NamesError
+    from pisyft.learning.training import Diverged
     from pisyft.transport.errors import TransportError, UnknownPeer
 
+    warnings.simplefilter("always", PlainAggregation)
     torch.set_num_threads(1)
-    settings = run.Settings(rounds, batch_size, learning_rate, good_enough, seed)
+    settings = run.Settings(rounds, batch_size, learning_rate, good_enough, seed, aggregation)
     try:
         if lab:
             run.train_in_a_lab(names, settings, out)
         else:
             run.train(addresses, settings, out)
-    except (FederationError, GetNotPermittedError, LabError, NamesError, TransportError, UnknownPeer) as error:
+    except (
+        AggregationError,
+        Diverged,
+        FederationError,
+        GetNotPermittedError,
+        LabError,
+        NamesError,
+        TransportError,
+        UnknownPeer,
+    ) as error:
         raise Problem(str(error)) from error

@@ -14,7 +14,7 @@ from pisyft.aggregation.protocol import GIVE_UP
 from pisyft.aggregation.rounds import Rounds, Update
 from pisyft.learning.vectors import layout_of
 from pisyft.transport.client import PeerWorker
-from pisyft.transport.errors import TransportError
+from pisyft.transport.errors import TransportError, WorkerRestarted
 from pisyft.transport.failures import carry
 from pisyft.transport.frames import Id
 from pisyft.transport.server import Calling
@@ -100,7 +100,10 @@ class Contribution:
 
         def send(peer: str, share: bytes) -> None:
             try:
-                self.peers[peer].call("deliver", round=round_id, share=share)
+                try:
+                    self.peers[peer].call("deliver", round=round_id, share=share)
+                except WorkerRestarted:  # since an earlier round; it knows this one, or says so
+                    self.peers[peer].call("deliver", round=round_id, share=share)
             except (TransportError, Refused) as error:
                 raise Refused(f"{self._me} cannot hand its share to {peer}: {error}") from error
 

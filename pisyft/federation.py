@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -41,6 +42,23 @@ _SEEDS, _FAR_SEED = 3, 1_000_003
 
 class FederationError(Exception):
     """These workers cannot train one model together. The text says which of them differ, and in what."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round has come to.
+
+    Attributes:
+        total: the mean of what changed, and whose changes are in it.
+        told: what each worker told when it had trained (see `Federation.fit`), by id.
+        train_seconds: in which the workers trained.
+        aggregate_seconds: the rest.
+    """
+
+    total: Total
+    told: dict[str, dict]
+    train_seconds: float
+    aggregate_seconds: float
 
 
 class Federation:
@@ -231,7 +249,7 @@ class Federation:
         settings: TrainingSettings,
         aggregation: str = "additive",
         report: Report = lambda *_: None,
-    ) -> tuple[Total, dict[str, dict]]:
+    ) -> Round:
         """A round: all workers train on their names, at the same time, and a secure sum gives the mean of what changed.
 
         Who cannot be reached before anybody has given anything away is left out, as long as two are left; with
@@ -245,24 +263,26 @@ class Federation:
             aggregation: "additive", "masks" or "plain".
             report: called with a worker's id and what it tells while it is at work, in any thread.
 
-        Returns:
-            The total, and what each worker told when it had trained (see `fit`).
-
         Raises:
             RoundAborted: there is no sum, because of whom and in which step.
             Diverged: on one of the workers.
         """
         told: dict[str, dict] = {}
+        train_seconds, start = 0.0, time.monotonic()
         workers = {str(worker.id): worker for worker in self.workers}
         weights, layout = digest_of_values(message), layout_of(model, len(message))
         while True:
             agreement = new_agreement(aggregation, workers, weights, layout)
 
             def train(present: Sequence[str], round_id: str = agreement.round, workers: dict = workers) -> dict:
+                nonlocal train_seconds
+                began = time.monotonic()
+
                 def fit(worker_id: str) -> dict:
                     return _fit(workers[worker_id], name, message, settings, round_id, report)
 
                 outcomes = in_parallel(fit, [worker_id for worker_id in present if worker_id not in told])
+                train_seconds += time.monotonic() - began
                 failures = {worker_id: each for worker_id, each in outcomes.items() if isinstance(each, Exception)}
                 told.update({worker_id: each for worker_id, each in outcomes.items() if worker_id not in failures})
                 for diverged in (each for each in failures.values() if isinstance(each, Diverged)):
@@ -271,7 +291,8 @@ class Federation:
 
             secure_round = SecureRound(agreement, workers)
             try:
-                return secure_round.run(train), told
+                total = secure_round.run(train)
+                return Round(total, told, train_seconds, time.monotonic() - start - train_seconds)
             except RoundAborted as aborted:
                 left = {each: worker for each, worker in workers.items() if each not in secure_round.unreachable}
                 if aborted.released or len(left) == len(workers) or len(left) < 2:

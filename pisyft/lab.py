@@ -39,6 +39,7 @@ class Lab:
         folder: where the workers' names, models and logs go; by default a temporary folder, which goes with the lab.
         seed: deals the names, and chooses the ones that are held out.
         policy: of the workers, "teach" for pointers or "strict" for verbs only.
+        allow_plain: whether the workers take part in sums that hide nothing.
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
@@ -54,10 +55,12 @@ class Lab:
         folder: str | Path | None = None,
         seed: int = 0,
         policy: str = "teach",
+        allow_plain: bool = False,
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
         self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
+        self._allow_plain = allow_plain
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
         self._folder: Path | None = None
@@ -183,6 +186,8 @@ class Lab:
                 *peers,
             ),
         ]
+        if self._allow_plain:
+            command.append("--allow-plain")
         if self._wanted_folder is None:
             command += ["--then-remove", str(self.folder)]
         with self.log_of(worker).open("wb") as log:

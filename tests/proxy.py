@@ -55,7 +55,11 @@ class Proxy:
                 caller, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._target)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                _close(caller)
+                continue
             with self._lock:
                 self._open += [caller, server]
                 self.connections += 1

@@ -19,6 +19,7 @@ class RoundAborted(AggregationError):
     """A round came to no sum. Nothing was learned from it; the model is the one from before.
 
     Attributes:
+        round: the round's id.
         participant: who was the reason, None where it was nobody in particular.
         step: the step in which it happened.
         released: whether a Pi may have given its part away, so that the same updates must not be summed again.
@@ -27,4 +28,4 @@ class RoundAborted(AggregationError):
     def __init__(self, round_id: str, step: str, participant: str | None, reason: str, released: bool) -> None:
         who = "" if participant is None else f" because of {participant}"
         super().__init__(f"round {round_id[:8]} was given up in step {step!r}{who}: {reason}")
-        self.participant, self.step, self.released = participant, step, released
+        self.round, self.step, self.participant, self.released = round_id, step, participant, released

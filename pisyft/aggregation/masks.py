@@ -228,13 +228,13 @@ class MasksCollector(Collector):
         if len(self.present) < 2:
             raise self.abort(*list(self.lost.items())[-1])
         for each in self.present if self._members is None else self._members:
-            group = (each, *self._neighbours[each])
-            left = [other for other in group if other not in self.lost]
+            group = {each, *self._neighbours[each]}
+            left = group - set(self.lost)
             if len(left) < self.agreement.threshold:
-                lost = [other for other in group if other in self.lost]
+                last = [other for other in self.lost if other in group][-1]
                 raise self.abort(
-                    ", ".join(lost),
-                    f"{self.lost[lost[-1]]}; {len(left)} of {each} and its neighbours are left, and "
+                    ", ".join(sorted(group - left)),
+                    f"{self.lost[last]}; {len(left)} of {each} and its neighbours are left, and "
                     f"{self.agreement.threshold} must be",
                 )
 

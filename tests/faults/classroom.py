@@ -9,32 +9,37 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import syft
 import torch
 
-from pisyft.aggregation.errors import RoundAborted
+from pisyft.aggregation.agreement import Ledger
+from pisyft.aggregation.errors import Refused, RoundAborted
 from pisyft.aggregation.protocol import Total
 from pisyft.aggregation.rounds import Update
+from pisyft.contribution import Contribution
 from pisyft.federation import Federation
+from pisyft.learning.names import read_parts
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import to_vector
+from pisyft.participant import Participant
+from pisyft.release import ModelStore
 from pisyft.transport import WebsocketClientWorker
+from pisyft.transport.server import Caller, Calling
 from tests.helpers import PATIENCE_SECONDS, wait_until
 from tests.proxy import Proxy
 
 # A round that takes longer than this hangs.
 HANG_SECONDS = 120.0
-# How long the coordinator waits for an answer.
-ANSWER_SECONDS = 15.0
 
 BEFORE, DURING, AFTER = MOMENTS = ("before", "during", "after")
 STEPS = {
@@ -82,12 +87,13 @@ def draw(generator: random.Random, workers: list[str]) -> KillPoint:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a round ended: "finished" (`total` is there), "aborted cleanly", "wrong sum" or "hang"."""
+    """How a round ended: "finished" (`total` is there), "aborted" (`aborted` says why), "wrong sum" or "hang"."""
 
     kind: str
     text: str
     seconds: float
     total: Total | None = None
+    aborted: RoundAborted | None = None
 
 
 class Watched(WebsocketClientWorker):
@@ -117,15 +123,24 @@ class Watched(WebsocketClientWorker):
 
 
 class Classroom:
-    """Workers in processes of their own, each behind proxies: one for the coordinator, one for each other worker.
+    """Workers in processes of their own.
 
     Args:
         names: a folder with a file for each language; every worker has a part of the names.
         workers: their ids.
         folder: where each has its own folder.
+        proxied: whether each is behind proxies: one for the coordinator, one for each other worker.
+        answer_seconds: how long the coordinator waits for an answer.
     """
 
-    def __init__(self, names: Path, workers: list[str], folder: Path) -> None:
+    def __init__(
+        self,
+        names: Path,
+        workers: list[str],
+        folder: Path,
+        proxied: bool = False,
+        answer_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.workers, self.folder = workers, folder
         for number, worker in enumerate(workers):
             own = folder / worker / "names"
@@ -143,8 +158,9 @@ class Classroom:
             (caller, worker): self._stack.enter_context(Proxy(("127.0.0.1", self._ports[worker])))
             for worker in workers
             for caller in ("", *workers)
-            if caller != worker
+            if proxied and caller != worker
         }
+        self._answer_seconds = answer_seconds
 
     def __enter__(self) -> Classroom:
         try:
@@ -158,6 +174,7 @@ class Classroom:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        """End everything, also after a failure."""
         for client in self._clients:
             client.close()
             for known in list(syft.local_worker._known_workers.values()):
@@ -174,7 +191,7 @@ class Classroom:
             argument
             for peer in self.workers
             if peer != worker
-            for argument in ("--peer", f"{peer}={_address(self.proxies[worker, peer].address)}")
+            for argument in ("--peer", f"{peer}={self._address(worker, peer)}")
         ]
         command = [
             *(sys.executable, "-m", "pisyft", "worker", "--id", worker, "--port", str(self._ports[worker])),
@@ -211,6 +228,12 @@ class Classroom:
         for worker in killed:
             self.wait_for(worker)
 
+    def _address(self, caller: str, worker: str) -> str:
+        """Where a caller finds a worker."""
+        proxy = self.proxies.get((caller, worker))
+        host, port = proxy.address if proxy else ("127.0.0.1", self._ports[worker])
+        return f"{host}:{port}"
+
     def _log(self, worker: str) -> Path:
         return self.folder / worker / "worker.log"
 
@@ -219,8 +242,8 @@ class Classroom:
     def connect(self, hook: syft.TorchHook) -> Federation:
         """A federation of all workers, through the proxies."""
         for worker in self.workers:
-            host, port = self.proxies["", worker].address
-            self._clients.append(Watched(hook, host, port, id=worker, timeout=ANSWER_SECONDS))
+            host, _, port = self._address("", worker).partition(":")
+            self._clients.append(Watched(hook, host, int(port), id=worker, timeout=self._answer_seconds))
         return Federation(self._clients)
 
     def run_round(self, federation: Federation, protocol: str, kill: KillPoint | None = None) -> Outcome:
@@ -235,7 +258,7 @@ class Classroom:
 
         def run() -> None:
             try:
-                result.append(federation.train_and_sum(model, "tutorial", message, settings, protocol)[0])
+                result.append(federation.train_and_sum(model, "tutorial", message, settings, protocol).total)
             except Exception as error:
                 result.append(error)
 
@@ -249,7 +272,7 @@ class Classroom:
         if not result:
             return Outcome("hang", f"no end after {HANG_SECONDS:g} s", seconds)
         if isinstance(result[0], RoundAborted):
-            return Outcome("aborted cleanly", str(result[0]), seconds)
+            return Outcome("aborted", str(result[0]), seconds, aborted=result[0])
         if isinstance(result[0], Exception):
             raise result[0]
         return self._judge(result[0], message, settings, seconds)
@@ -267,24 +290,39 @@ class Classroom:
         """What a worker learns in a round, found out by training on its names here."""
         return learn(self.folder / worker, worker, message, settings)
 
-    def is_in_a_round(self, worker: str) -> bool:
-        """Whether a worker keeps something of a round: it is asked to take a step of one that does not exist."""
-        client = next(client for client in self._clients if client.id == worker)
-        return bool(client.call("describe")["in_round"])
+    def keeps_a_part_of(self, round_id: str) -> list[str]:
+        """The running workers that have not forgotten a round: each is asked to take a step of it."""
+        keeping = []
+        for client in self._clients:
+            if self._processes[str(client.id)].poll() is None:
+                try:
+                    client.call("aggregate", round=round_id, step="upload", message={})
+                except Refused as refused:
+                    if "is in no round" in str(refused):
+                        continue
+                keeping.append(str(client.id))
+        return keeping
+
+
+class _Learner(Contribution):
+    """Keeps what a training has changed where a test can see it."""
+
+    update: Update
+
+    def keep(self, model, message, change, names) -> None:
+        self.update = Update(change, names, {}, "")
 
 
 def learn(folder: Path, worker: str, message: np.ndarray, settings: TrainingSettings) -> Update:
     """Train as the worker with this folder does, in this process."""
-    raise NotImplementedError
-
-
-def _address(address: tuple[str, int]) -> str:
-    return f"{address[0]}:{address[1]}"
+    learner = _Learner(Ledger(worker, []))
+    participant = Participant(worker, read_parts(folder / "names"), 0, ModelStore(folder / "none"), learner)
+    calling = Calling(Caller("me", is_peer=False), lambda _: None)
+    participant.fit(calling, round="", model="tutorial", weights=message, settings=asdict(settings))
+    return learner.update
 
 
 def _free_ports(count: int) -> Iterator[int]:
-    import socket
-
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
