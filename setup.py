@@ -25,7 +25,7 @@ WORKER = [
     "rich>=13.7",
     "requests>=2.31",
     "platformdirs>=4",
-    "cryptography>=42",
+    'tomli>=2; python_version < "3.11"',
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
 DEV = [
@@ -39,7 +39,6 @@ DEV = [
     "phe>=1.5",
     "psutil>=5.9",
     "pyopenssl>=24",
-    "requests>=2.31",
     "requests-toolbelt>=1",
     "scikit-learn>=1.4",
     "scipy>=1.11",

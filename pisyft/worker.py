@@ -16,6 +16,7 @@ from pisyft.learning.names import Parts
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
+from pisyft.transport.credentials import Credentials
 
 
 def make_worker(
@@ -32,11 +33,13 @@ def make_worker(
     seed: int = 0,
     verbose: bool = False,
     listener: socket.socket | None = None,
+    credentials: Credentials | None = None,
 ) -> GuardedWorker:
     """Make a worker that holds names, ready to be started.
 
     Args:
         minimum: how many participants a secure sum must have for this worker to take part.
+        credentials: the worker's in a classroom; who calls needs some of the same classroom.
         allow_plain: whether it takes part in sums that hide nothing, too.
 
     Raises:
@@ -59,6 +62,7 @@ def make_worker(
         peers=peers,
         verbose=verbose,
         listener=listener,
+        credentials=credentials,
     )
     contribution.peers.update(worker.peers)
     worker.bind()

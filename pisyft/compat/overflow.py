@@ -56,6 +56,19 @@ def products_that_fit() -> None:
         check(self, other, torch.matmul)
         return multiply_matrices(self, other)
 
+    def pow(self, power):
+        # PySyft squares once more than it needs, which may not fit.
+        if not isinstance(power, int) or power < 1:
+            raise NotImplementedError(f"fixed-precision tensors have whole powers from 1 on, not {power!r}")
+        result, square = None, self
+        while power:
+            if power % 2:
+                result = square if result is None else result * square
+            power //= 2
+            square = square * square if power else square
+        return result
+
+    FixedPrecisionTensor.pow = FixedPrecisionTensor.__pow__ = pow
     FixedPrecisionTensor.mul_and_div = mul_and_div
     FixedPrecisionTensor.div = FixedPrecisionTensor.__truediv__ = div
     FixedPrecisionTensor.matmul = FixedPrecisionTensor.__matmul__ = FixedPrecisionTensor.mm = matmul

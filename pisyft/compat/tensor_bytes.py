@@ -17,7 +17,8 @@ def serialize_tensor(worker, tensor) -> bytes:
     if not hasattr(tensor, "child"):
         shape = tuple(tensor.shape)
         if tensor.numel():
-            flat = tensor.detach().contiguous().reshape(-1)
+            # A single element may keep the stride of the tensor that it was cut from, which `reshape` leaves.
+            flat = tensor.detach().contiguous().as_strided((tensor.numel(),), (1,))
             elements = flat.view(torch.uint8).numpy().tobytes()
     return msgpack.packb((TORCH_DTYPE_STR[tensor.dtype], shape, tensor.requires_grad, elements))
 

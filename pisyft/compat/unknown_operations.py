@@ -73,23 +73,29 @@ def unknown_methods() -> None:
 
         setattr(kind, name, method)
 
-    def pow(self, power):
-        if not isinstance(power, int) or power < 1:
-            raise NotImplementedError(f"fixed-precision tensors have whole powers from 1 on, not {power!r}")
-        return raised(self, power)
+    def truth(name: str):
+        forwarded = getattr(FixedPrecisionTensor, name)
+
+        def method(self, *args, **kwargs):
+            result = forwarded(self, *args, **kwargs)
+            result.child = result.child.type(self.torch_dtype) * self.base**self.precision_fractional
+            return result
+
+        return method
 
     def copy_(self, other):
         if not isinstance(other, FixedPrecisionTensor):
             raise _refused(FixedPrecisionTensor, "copy_")
         return copied(self, other)
 
-    fixed, raised, copied = FixedPrecisionTensor, FixedPrecisionTensor.pow, FixedPrecisionTensor.copy_
+    fixed, copied = FixedPrecisionTensor, FixedPrecisionTensor.copy_
     fixed.copy_ = copy_
-    fixed.pow = fixed.__pow__ = pow
+    fixed.all, fixed.any = truth("all"), truth("any")
     fixed.square = lambda self: self * self
     fixed.abs = fixed.__abs__ = fixed.modulus
     fixed.multiply = fixed.__rmul__ = fixed.mul
     fixed.subtract, fixed.divide, fixed.true_divide = fixed.sub, fixed.div, fixed.div
+    AdditiveSharingTensor.abs = lambda self: self * ((self >= 0) * 2 - 1)
     for kind, known in ((FixedPrecisionTensor, _OF_FIXED_PRECISION), (AdditiveSharingTensor, _OF_SHARES)):
         for name in syft.hook.to_auto_overload[torch.Tensor]:
             computes = name in _COMPUTING if name.startswith("_") else name not in known

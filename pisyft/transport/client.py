@@ -15,11 +15,13 @@ from contextlib import ExitStack, contextmanager, suppress
 import syft
 from syft.messaging.message import Message, ObjectRequestMessage, SearchMessage
 from syft.workers.base import BaseWorker
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidMessage
 from websockets.sync.client import ClientConnection, connect
 
 from pisyft.transport.answers import ids_of_results, needs_none, origin_of
+from pisyft.transport.credentials import Credentials
 from pisyft.transport.errors import (
+    CallerRefused,
     IdTaken,
     OtherProtocol,
     OtherWorker,
@@ -39,6 +41,7 @@ from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
+    REFUSED,
     Call,
     Failure,
     Frame,
@@ -53,7 +56,7 @@ from pisyft.transport.frames import (
 )
 from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
-from pisyft.transport.tls import Verifier
+from pisyft.transport.tls import Verifier, why_not_let_in, why_not_trusted
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
@@ -81,6 +84,7 @@ class WebsocketClientWorker(BaseWorker):
         secure: use TLS.
         ca_path: file with the certificate of the authority that signed the worker's; without it, the certificate that
             the worker shows first is trusted from then on.
+        credentials: who calls, and whom to believe: TLS on both sides, with the certificates of a classroom.
         id: the worker's id, which must be the one it was started with.
         timeout: seconds to wait for a connection, and for each answer (default 60).
         wait: wait for every operation, so that errors are raised where they were made. For debugging; the environment
@@ -110,8 +114,9 @@ class WebsocketClientWorker(BaseWorker):
         timeout: float | None = None,
         wait: bool = False,
         ca_path: str | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
-        self._prepare(host, port, secure, id, timeout, ca_path)
+        self._prepare(host, port, secure, id, timeout, ca_path, credentials)
         self.wait |= wait
         _give_up_id(hook, id, self.address)
         # Connected before PySyft hears of the worker: one that cannot be reached is never registered.
@@ -119,12 +124,23 @@ class WebsocketClientWorker(BaseWorker):
         super().__init__(hook, id, data, is_client_worker, log_msgs, verbose)
 
     def _prepare(
-        self, host: str, port: int, secure: bool, id: Id, timeout: float | None, ca_path: str | None = None
+        self,
+        host: str,
+        port: int,
+        secure: bool,
+        id: Id,
+        timeout: float | None,
+        ca_path: str | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.id = id
-        self.host, self.port, self.secure = host, int(port), secure
+        self.host, self.port, self.secure = host, int(port), secure or credentials is not None
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
-        self._verifier = Verifier(ca_path) if secure else None
+        self._credentials = credentials
+        self._verifier = Verifier(ca_path) if secure and credentials is None else None
+        self._ssl = credentials.client_context() if credentials else None
+        if self._verifier:
+            self._ssl = self._verifier.context
         self._is_peer_of: Id | None = None
         self._connection: ClientConnection | None = None
         self._leave_connection = ExitStack()
@@ -175,7 +191,9 @@ class WebsocketClientWorker(BaseWorker):
             connection = until_greeted.enter_context(
                 connect(
                     self.url,
-                    ssl=self._verifier.context if self._verifier else None,
+                    ssl=self._ssl,
+                    # By its id, which its certificate has, wherever it listens today.
+                    server_hostname=str(self.id) if self._credentials else None,
                     subprotocols=[PROTOCOL],  # type: ignore[list-item]
                     compression=None,
                     proxy=None,
@@ -244,17 +262,20 @@ class WebsocketClientWorker(BaseWorker):
                 "Check that it is switched on and on the same network.",
             ) from error
         except ssl.SSLError as error:
-            raise explained(
-                UntrustedWorker,
-                f"TLS failed ({error.reason or error})",
-                "Check that it is started with a certificate, and with the one that is expected.",
-            ) from error
+            raise explained(UntrustedWorker, *why_not_trusted(error)) from error
+        except ConnectionClosedError as error:
+            if error.rcvd is not None and error.rcvd.code == REFUSED:
+                problem, advice = (
+                    f"it does not let you in: {error.rcvd.reason}",
+                    "Who may call is in its configuration.",
+                )
+            elif isinstance(error.__cause__, ssl.SSLError):
+                problem, advice = why_not_let_in(error.__cause__, self._credentials is not None)
+            else:
+                raise explained(*_other_protocol(error)) from error
+            raise explained(CallerRefused, problem, advice) from error
         except (InvalidHandshake, InvalidMessage, ProtocolError, ConnectionClosed) as error:
-            raise explained(
-                OtherProtocol,
-                f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})",
-                "Check the port, and that both sides run the same version of PiSyft.",
-            ) from error
+            raise explained(*_other_protocol(error)) from error
         except OSError as error:
             raise explained(
                 WorkerUnreachable, f"no connection ({error})", "Check the address and the network."
@@ -478,6 +499,14 @@ class WebsocketClientWorker(BaseWorker):
     __repr__ = __str__
 
 
+def _other_protocol(error: Exception) -> tuple[type[TransportError], str, str]:
+    problem = f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})"
+    advice = "Check the port, and that both sides run the same version of PiSyft"
+    if isinstance(error.__cause__, EOFError):  # what a worker with TLS makes of somebody without
+        advice += " and use the same classroom's certificates, or none"
+    return OtherProtocol, problem, f"{advice}."
+
+
 class PeerWorker(WebsocketClientWorker):
     """Another worker of the federation, as a worker sees it: connected when first needed.
 
@@ -487,8 +516,18 @@ class PeerWorker(WebsocketClientWorker):
         turn: whose turn it is on that worker; given away while this one is waited for.
     """
 
-    def __init__(self, hook, owner: Id, turn: Turn, host: str, port: int, id: Id, timeout: float | None = None) -> None:
-        self._prepare(host, port, False, id, timeout)
+    def __init__(
+        self,
+        hook,
+        owner: Id,
+        turn: Turn,
+        host: str,
+        port: int,
+        id: Id,
+        timeout: float | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._prepare(host, port, False, id, timeout, credentials=credentials)
         self._is_peer_of = owner
         self._turn = turn
         # Whoever hears that a value has been shared must find the shares where they were sent.

@@ -47,6 +47,10 @@ class UntrustedWorker(TransportError):
     """The worker's certificate is not the one it should be, or there is none."""
 
 
+class CallerRefused(TransportError):
+    """The worker does not believe, or does not know, who calls."""
+
+
 class OtherProtocol(TransportError):
     """What listens there is no PiSyft worker, or one of another version."""
 

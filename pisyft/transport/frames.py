@@ -17,6 +17,8 @@ from pisyft.transport.errors import ProtocolError
 
 # The websocket subprotocol. Whoever does not speak it learns so from the opening handshake.
 PROTOCOL = "pisyft.1"
+# The code with which a worker closes the connection of somebody it does not let in; the reason says why.
+REFUSED = 4403
 MAX_FRAME_BYTES = 256 * 2**20
 
 Id = int | str

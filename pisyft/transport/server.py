@@ -20,11 +20,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from pisyft.transport.client import PeerWorker
+from pisyft.transport.credentials import COORDINATOR, PI, Credentials, CredentialsError, Identity, identity_of
 from pisyft.transport.errors import ProtocolError
 from pisyft.transport.failures import describe
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL,
+    REFUSED,
     Batch,
     Call,
     Failure,
@@ -71,6 +73,10 @@ class Calling(NamedTuple):
     report: Callable[[object], None]
 
 
+class NotLetIn(Exception):
+    """A caller is not who it says. The text is for the caller, too."""
+
+
 class PortInUse(OSError):
     """The address a worker was told to listen on is taken, or not this machine's."""
 
@@ -92,6 +98,8 @@ class WebsocketServerWorker(VirtualWorker):
         log_msgs, verbose, data: as for every PySyft worker.
         loop: ignored; PySyft's transport needed an event loop.
         cert_path, key_path: files with certificate and private key, for TLS.
+        credentials: the worker's in a classroom. Who calls must then have a certificate of the same classroom, and is
+            who that says.
         peers: the addresses, `(host, port)`, of the other workers that this one may talk to, by id.
         verbs: what coordinators may call by name: functions of a `Calling` and the arguments. They do not take turns,
             so that a long one holds up nobody.
@@ -118,6 +126,7 @@ class WebsocketServerWorker(VirtualWorker):
         peers: Mapping[Id, tuple[str, int]] | None = None,
         verbs: Mapping[str, Callable] | None = None,
         peer_verbs: Mapping[str, Callable] | None = None,
+        credentials: Credentials | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         self.host, self.port = host, port
@@ -132,12 +141,17 @@ class WebsocketServerWorker(VirtualWorker):
         self.message_handlers: list = [type(handler)(self.object_store, self) for handler in made]
         self.load_data(data)
         self._peers = [
-            PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer)
+            PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer, credentials=credentials)
             for peer, (peer_host, peer_port) in (peers or {}).items()
         ]
         self._verbs, self._peer_verbs = dict(verbs or {}), dict(peer_verbs or {})
         self._listener = listener
         self._tls = server_context(cert_path, key_path) if cert_path and key_path else None
+        if credentials:
+            if credentials.id != self.id:
+                raise CredentialsError(f"{credentials.certificate} is of {credentials.id}, not of {self.id}")
+            self._tls = credentials.server_context()
+        self._knows_members = credentials is not None
         self._caller = Caller(self.id, is_peer=False)
 
     @property
@@ -195,7 +209,7 @@ class WebsocketServerWorker(VirtualWorker):
         """Answer one connection's requests, in its thread."""
         try:
             caller, session_name = self._greet(connection)
-            session = self._sessions.get(session_name)
+            session = self._sessions.get((caller, session_name))
             for data in connection:
                 for request in _requests(decode(data)):
                     answer = session.answer(request, lambda request: self._execute(request, caller, connection))
@@ -203,6 +217,9 @@ class WebsocketServerWorker(VirtualWorker):
                         connection.send(encode(answer))
         except ConnectionClosed:
             logger.debug("a connection ended")
+        except NotLetIn as error:
+            logger.warning("not letting in %s: %s", connection.remote_address, error)
+            connection.close(REFUSED, str(error)[:100])
         except (ProtocolError, TimeoutError) as error:
             logger.warning("closing the connection from %s: %s", connection.remote_address, error)
             connection.close(1002, str(error)[:100])
@@ -213,8 +230,11 @@ class WebsocketServerWorker(VirtualWorker):
         hello = decode(connection.recv(timeout=_HANDSHAKE_SECONDS))
         if not isinstance(hello, Hello):
             raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
+        caller = Caller(hello.sender, hello.peer)
+        if self._knows_members:
+            _check_identity(identity_of(connection.socket), caller)
         connection.send(encode(Welcome(self.id, self._incarnation)))
-        return Caller(hello.sender, hello.peer), hello.session
+        return caller, hello.session
 
     def _execute(self, request: Request | Call, caller: Caller, connection: ServerConnection) -> Result | Failure:
         if isinstance(request, Call):
@@ -292,6 +312,20 @@ class PoisonableStore(ObjectStore):
     def rm_obj(self, obj_id: Id, force: bool = False) -> None:
         self._reasons.pop(obj_id, None)
         super().rm_obj(obj_id, force)
+
+
+def _check_identity(identity: Identity | None, caller: Caller) -> None:
+    """Make sure that a caller is who it says, by its certificate.
+
+    Raises:
+        NotLetIn: it is not.
+    """
+    if identity is None:
+        raise NotLetIn("your certificate does not say who you are")
+    if identity.role != (PI if caller.is_peer else COORDINATOR):
+        raise NotLetIn(f"you call as a {caller.role}, with the certificate of a {identity.role}")
+    if caller.is_peer and caller.id != identity.id:
+        raise NotLetIn(f"you call as {caller.id}, with the certificate of {identity.id}")
 
 
 def _requests(frame: Frame) -> Iterator[Request | Call]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from pisyft.transport.frames import Call, Failure, Request, Result
@@ -53,13 +53,13 @@ class Session:
 
 
 class Sessions:
-    """The sessions of all callers, by the random bytes in their `Hello`."""
+    """The sessions of all callers, by who they are and the random bytes in their `Hello`."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: bytes) -> Session:
+    def get(self, name: Hashable) -> Session:
         with self._lock:
             session = self._sessions.setdefault(name, Session())
             self._sessions.move_to_end(name)

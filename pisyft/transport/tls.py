@@ -59,3 +59,38 @@ class Verifier:
             logger.warning("trusting the certificate of %s at first sight: SHA-256 %s", name, fingerprint.hex(":"))
         elif not hmac.compare_digest(self._pinned, fingerprint):
             raise ssl.SSLCertVerificationError("its certificate is another one than before")
+
+
+# OpenSSL's X509_V_ERR_*: not yet valid, expired, of another authority, of another name.
+_NOT_YET, _EXPIRED, _OTHER_AUTHORITY, _OTHER_NAME = {9}, {10}, {18, 19, 20, 21}, {62, 64}
+
+
+def why_not_trusted(error: ssl.SSLError) -> tuple[str, str]:
+    """What is wrong with the worker that a TLS handshake failed with, and what to do."""
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code else None
+    if code in _OTHER_NAME:
+        return "its certificate is another one's", "Is the address of another Pi in classroom.toml?"
+    if code in _OTHER_AUTHORITY:
+        return "its certificate is of another classroom", "Use the files of one classroom on all machines."
+    if code in _NOT_YET:
+        return "its certificate is not valid yet", "Set the clocks of both machines."
+    if code in _EXPIRED:
+        return (
+            "its certificate has expired",
+            "Make a new classroom with pisyft classroom create, or set the clock here.",
+        )
+    if isinstance(error, ssl.SSLEOFError):
+        return "it does not speak TLS", "Start it with --classroom, as you connect with a classroom's certificates."
+    reason = error.reason or (error.args and error.args[-1]) or error
+    return f"TLS failed ({reason})", "Check that it is started with a certificate, and with the one that is expected."
+
+
+def why_not_let_in(error: ssl.SSLError, has_credentials: bool) -> tuple[str, str]:
+    """Why a worker has ended a TLS handshake, and what to do."""
+    if not has_credentials:
+        return "it lets in members of its classroom only", 'Connect with Classroom.load("classroom.toml").'
+    # Which of the two is wrong it does not always say: the connection may be gone before its alert is read.
+    return (
+        f"it does not accept your certificate ({error.reason or 'it hung up'})",
+        "Use the files of one classroom on all machines, and compare their clocks.",
+    )

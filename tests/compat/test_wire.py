@@ -333,6 +333,12 @@ def test_tensors_of_any_type_and_shape(through, dtype):
         assert again.dtype == dtype and again.shape == tensor.shape and again.tolist() == tensor.tolist()
 
 
+def test_parts_of_tensors_travel_without_the_rest():
+    whole = torch.arange(12).reshape(3, 4)
+    for part in (whole[1:, 2], whole[:1, 1], whole.t(), whole[::2, ::3]):
+        assert through_msgpack(part).tolist() == part.tolist()
+
+
 def test_gradients_travel_with_their_tensor():
     tensor = X.clone().requires_grad_()
     (tensor**2).sum().backward()
