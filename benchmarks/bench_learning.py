@@ -5,8 +5,8 @@
 The protocol: read the folder, leave repeats within a language out, split each language 70/10/20 by the seed into train,
 validation and test, then deal each part out to workers. Models, strategies and their figures below were chosen on the
 validation part; the test part is looked at once, by the model after the last round. Each seed splits, deals and
-initialises anew. Writes summary.json (means over seeds; `_std` is the standard deviation over them), runs.json (each
-run and its curve on the validation part) and pictures to artifacts/bench-learning/. docs/learning.md says what the keys mean.
+initialises anew. Writes to artifacts/bench-learning/: summary.json (means over seeds; `_std` is the standard deviation
+over them; docs/learning.md says what the keys mean), runs.json (each run and its curve on the validation part), pictures.
 """
 
 from __future__ import annotations
