@@ -6,7 +6,7 @@ The protocol: read the folder, leave repeats within a language out, split each l
 validation and test, then deal each part out to workers. Models, strategies and their figures below were chosen on the
 validation part; the test part is looked at once, by the model after the last round. Each seed splits, deals and
 initialises anew. Writes to artifacts/bench-learning/: summary.json (means over seeds; `_std` is the standard deviation
-over them; docs/learning.md says what the keys mean), runs.json (each run and its curve on the validation part), pictures.
+over them; docs/learning.md says what the keys mean), runs.json (every run, its curve on the validation part), pictures.
 """
 
 from __future__ import annotations
