@@ -215,8 +215,8 @@ MODELS: dict[str, Callable[[int, int], Model]] = {
     "gru": lambda letters, languages: Recurrent(nn.GRU, letters, languages, 64, 192, dropout=0.3),
     "ngrams": NGrams,
     "committee": lambda letters, languages: Committee(
-        NGrams(letters, languages, n_rows=3000),
-        *(Recurrent(nn.GRU, letters, languages, 32, 160, dropout=0.4, bidirectional=True) for _ in range(2)),
+        NGrams(letters, languages, n_rows=9000),
+        Recurrent(nn.GRU, letters, languages, 32, 160, dropout=0.4, bidirectional=True),
     ),
 }
 
