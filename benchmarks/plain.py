@@ -14,14 +14,14 @@ from torch.nn import functional
 
 from pisyft.learning.encoding import encode
 from pisyft.learning.models import make_model
-from pisyft.learning.names import hold_out, read_folder
+from pisyft.learning.names import read_parts
 from pisyft.learning.training import TrainingSettings, batches
 
 
 def main() -> None:
     torch.set_num_threads(1)
     folder, seed = sys.argv[1], int(sys.argv[2])
-    train, _ = hold_out(read_folder(folder), seed=seed)
+    train = read_parts(folder, seed=seed).train
     names = encode(train, seed=seed)
     print("ready", flush=True)
     for line in sys.stdin:

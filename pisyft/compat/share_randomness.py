@@ -213,7 +213,7 @@ def shares_of_zero() -> None:
 
 @repair(Moment.AFTER_IMPORT, upstream=_UPSTREAM, broke="the seed tells the number that masks a norm in `qr` and DASH")
 def masks_of_norms() -> None:
-    from syft.frameworks.torch.linalg import operations
+    from syft.frameworks.torch.mpc import przs
     from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
     from syft.frameworks.torch.tensors.interpreters.precision import FixedPrecisionTensor
     from syft.generic.utils import remote
@@ -221,7 +221,8 @@ def masks_of_norms() -> None:
     def draw_mask(low: int, high: int, shape: list[int], dtype: str) -> torch.Tensor:
         return integers(low, high, shape, getattr(torch, dtype))
 
-    draw_mask = _runs_on_workers(draw_mask, operations)
+    # Beside other randomness: `linalg`, which calls this, imports all of SciPy, where there is a SciPy.
+    draw_mask = _runs_on_workers(draw_mask, przs)
 
     def random_shares(self, low, high):
         """Each worker draws its own share, low <= n < high, so that nobody knows their sum."""
