@@ -51,7 +51,9 @@ class Bench:
     def __init__(self, original: Path | None) -> None:
         self.original = original
         self.details: dict[str, list[float]] = {}
-        pairs = [(TUTORIAL.encode(name), index) for index, names in enumerate(read_folder(NAMES).values()) for name in names]
+        pairs = [
+            (TUTORIAL.encode(name), index) for index, names in enumerate(read_folder(NAMES).values()) for name in names
+        ]
         self._names = [pair for pair in pairs if len(pair[0]) <= 19]  # the original takes no more letters
         self._random = random.Random(SEED)
 
@@ -92,7 +94,9 @@ class Bench:
             yield ports
 
     def original_coordinator(self, ports: dict[str, int]) -> Process:
-        return program("original.py", "train", *(f"{each}={port}" for each, port in ports.items()), python=self.original)
+        return program(
+            "original.py", "train", *(f"{each}={port}" for each, port in ports.items()), python=self.original
+        )
 
 
 def names_per_second(process: Process, names: list, told: Callable[[dict], None] = lambda _: None) -> float:
@@ -185,10 +189,13 @@ def fit(bench: Bench) -> Figures:
         losses.add(round(answer["loss"], 9))
         return answer["names"] / answer["seconds"]
 
-    with Lab(NAMES, WORKERS, seed=SEED) as lab, bench.ours(lab) as ours:
-        with program("plain.py", lab.names_of("alice"), SEED) as plain:
-            by_verb(), by_hand()
-            bench.in_turns(5, {"fit: names/s": by_verb, "plain PyTorch: names/s": by_hand})
+    with (
+        Lab(NAMES, WORKERS, seed=SEED) as lab,
+        bench.ours(lab) as ours,
+        program("plain.py", lab.names_of("alice"), SEED) as plain,
+    ):
+        by_verb(), by_hand()
+        bench.in_turns(5, {"fit: names/s": by_verb, "plain PyTorch: names/s": by_hand})
     if len(losses) > 1:
         raise RuntimeError(f"fit and plain PyTorch do not train alike: their losses are {sorted(losses)}")
     return {"fit_over_plain": bench.ratio("fit: names/s", "plain PyTorch: names/s", digits=3)}

@@ -77,8 +77,10 @@ def main() -> None:
     \b
     pisyft setup                                  install PySyft 0.2.9 into this environment
     pisyft data split data/names --into classroom --worker alice --worker bob
-    pisyft worker --id alice --data names/        on each Pi
     pisyft train --lab                            on a laptop, with two local workers
+    pisyft classroom create --pi alice=HOST --pi bob=HOST
+    pisyft worker --classroom alice --data names/ on each Pi
+    pisyft train --classroom classroom/coordinator
     pisyft predict Qing Gadler                    with the model that was released
     """
 
@@ -265,7 +267,14 @@ def worker(
 
 @main.command()
 @click.option("--lab", is_flag=True, help="Start two local workers, alice and bob, for this run.")
-@click.option("--worker", "workers", type=Address(), multiple=True, help="A worker to train with; once for each.")
+@click.option(
+    "--classroom",
+    type=click.Path(path_type=Path),
+    help="The coordinator's folder of a classroom: all its Pis take part.",
+)
+@click.option(
+    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
+)
 @click.option(
     "--names",
     type=click.Path(path_type=Path),
@@ -297,6 +306,7 @@ def worker(
 )
 def train(
     lab: bool,
+    classroom: Path | None,
     workers: tuple,
     names: Path,
     rounds: int,
@@ -312,14 +322,19 @@ def train(
     \b
     Examples:
       pisyft train --lab
-      pisyft train --worker alice=192.168.1.21:8777 --worker bob=192.168.1.22:8777
+      pisyft train --classroom classroom/coordinator
     """
     _need_pysyft()
     addresses = _by_id(workers)
-    if lab and addresses:
-        raise Problem("--lab starts its own workers: leave out --worker, or --lab")
+    if lab + bool(addresses) + bool(classroom) > 1:
+        raise Problem("take one: --lab, which starts its own workers, --classroom or --worker")
+    room = _classroom(classroom) if classroom else None
+    if room:
+        if room.id in room.pis:
+            raise Problem(f"{classroom} is {room.id}'s: to train takes the coordinator's folder")
+        addresses = dict(room.pis)
     if not lab and len(addresses) < 2:
-        raise Problem("name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab")
+        raise Problem("say with whom: --classroom FOLDER, --worker ID=HOST:PORT twice or more, or --lab")
 
     import warnings
 
@@ -342,7 +357,7 @@ def train(
         if lab:
             run.train_in_a_lab(names, settings, out)
         else:
-            run.train(addresses, settings, out)
+            run.train(addresses, settings, out, credentials=room.credentials if room else None)
     except (
         AggregationError,
         Diverged,

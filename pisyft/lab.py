@@ -14,10 +14,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pisyft.classroom import Classroom, ClassroomError, create
+
 # A worker imports PyTorch first, which takes its time on a slow or busy machine.
 START_SECONDS = 180
 _STOP_SECONDS = 20
 _LOG_LINES = 15
+_CLASSROOM = "classroom"
 
 
 class LabError(Exception):
@@ -40,9 +43,12 @@ class Lab:
         seed: deals the names, and chooses the ones that are held out.
         policy: of the workers, "teach" for pointers or "strict" for verbs only.
         allow_plain: whether the workers take part in sums that hide nothing.
+        certificates: whether workers and coordinator prove to each other who they are, with certificates of a
+            classroom that is made for this lab.
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
+        classroom: the coordinator's side of the classroom, if there are certificates and the lab is open.
 
     Raises:
         LabError: from `start()`; nothing is left running then.
@@ -56,11 +62,13 @@ class Lab:
         seed: int = 0,
         policy: str = "teach",
         allow_plain: bool = False,
+        certificates: bool = False,
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
         self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
-        self._allow_plain = allow_plain
+        self._allow_plain, self._certificates = allow_plain, certificates
+        self.classroom: Classroom | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
         self._folder: Path | None = None
@@ -98,6 +106,8 @@ class Lab:
                 # Closed here once the workers have them, so that calls fail when a worker is gone.
                 listeners = {worker: until_inherited.enter_context(_listener()) for worker in self.workers}
                 self.addresses = {worker: listener.getsockname() for worker, listener in listeners.items()}
+                if self._certificates:
+                    self.classroom = self._make_classroom()
                 for worker, listener in listeners.items():
                     self._processes[worker] = self._spawn(worker, listener)
             for worker in self.workers:
@@ -147,6 +157,14 @@ class Lab:
             # Names of an earlier lab must not mix with this one's; models that were released stay.
             shutil.rmtree(self.names_of(worker), ignore_errors=True)
 
+    def _make_classroom(self) -> Classroom:
+        folder = self.folder / _CLASSROOM
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier lab's, whose workers are gone
+        try:
+            return Classroom.load(create(folder, self.addresses, "lab")["coordinator"])
+        except ClassroomError as error:
+            raise LabError(str(error)) from error
+
     def _deal(self) -> None:
         self._run(
             *("pisyft", "data", "split", self.names, "--into", self.folder, "--seed", self.seed),
@@ -166,26 +184,19 @@ class Lab:
 
     def _spawn(self, worker: str, listener: socket.socket) -> subprocess.Popen:
         host, port = self.addresses[worker]
-        peers = [
-            argument
-            for peer, (peer_host, peer_port) in self.addresses.items()
-            if peer != worker
-            for argument in ("--peer", f"{peer}={peer_host}:{peer_port}")
-        ]
         command = [
-            *(sys.executable, "-m", "pisyft", "worker", "--id", worker, "--host", host, "--port", str(port)),
+            *(sys.executable, "-m", "pisyft", "worker", "--host", host, "--port", str(port)),
             *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
-            *(
-                "--seed",
-                str(self.seed),
-                "--policy",
-                self.policy,
-                "--listen-fd",
-                str(listener.fileno()),
-                "--until-stdin-closes",
-                *peers,
-            ),
+            *("--seed", str(self.seed), "--policy", self.policy),
+            *("--listen-fd", str(listener.fileno()), "--until-stdin-closes"),
         ]
+        if self._certificates:
+            command += ["--classroom", str(self.folder / _CLASSROOM / worker)]
+        else:
+            command += ["--id", worker]
+            for peer, (peer_host, peer_port) in self.addresses.items():
+                if peer != worker:
+                    command += ["--peer", f"{peer}={peer_host}:{peer_port}"]
         if self._allow_plain:
             command.append("--allow-plain")
         if self._wanted_folder is None:

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pisyft.aggregation.errors import RoundAborted
 from pisyft.aggregation.plain import PlainAggregation
 from pisyft.aggregation.rounds import PROTOCOLS, Rounds, Update, new_agreement
 from pisyft.compat import PYSYFT
+from pisyft.credentials import Credentials
 from pisyft.federation import Federation, Round
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up, predict
@@ -69,22 +70,31 @@ def train_in_a_lab(names: Path, settings: Settings, out: Path, console: Console 
     console = console or Console()
     console.print("Starting alice and bob, each with names of its own ...")
     allow_plain = settings.aggregation == "plain"
-    with Lab(names, ["alice", "bob"], out / "lab", settings.seed, "strict", allow_plain) as lab:
+    with Lab(names, ["alice", "bob"], out / "lab", settings.seed, "strict", allow_plain, certificates=True) as lab:
+        assert lab.classroom is not None
 
         def train_centrally() -> Counts:
             with console.status("Training the same model on all names in one place, to compare"):
                 answer = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
             return Counts.from_answer(answer)
 
-        return train(lab.addresses, settings, out, console, train_centrally)
+        return train(lab.addresses, settings, out, console, train_centrally, lab.classroom.credentials)
 
 
-def train(addresses: Mapping[str, tuple[str, int]], settings: Settings, out: Path, console=None, compare=None) -> dict:
+def train(
+    addresses: Mapping[str, tuple[str, int]],
+    settings: Settings,
+    out: Path,
+    console: Console | None = None,
+    compare: Callable[[], Counts] | None = None,
+    credentials: Credentials | None = None,
+) -> dict:
     """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
 
     Args:
         addresses: `(host, port)` by worker id.
         compare: trains the same model on all names in one place, where somebody can; returns its counts.
+        credentials: the coordinator's in the workers' classroom.
 
     Returns:
         What is in summary.json.
@@ -94,7 +104,7 @@ def train(addresses: Mapping[str, tuple[str, int]], settings: Settings, out: Pat
     workers: list[WebsocketClientWorker] = []
     try:
         for worker_id, (host, port) in addresses.items():
-            workers.append(WebsocketClientWorker(hook, host, port, id=worker_id))
+            workers.append(WebsocketClientWorker(hook, host, port, id=worker_id, credentials=credentials))
         federation = Federation(workers, settings.batch_size, settings.learning_rate)
         model, history, seconds = _train_rounds(federation, settings, console)
         error = aggregation_error(settings.aggregation, len(workers), len(to_vector(model)), settings.seed)

@@ -390,7 +390,7 @@ def test_the_workers_script_has_pysyfts_options():
 
 
 def test_training_needs_two_workers_or_a_lab():
-    told = "name two workers or more with --worker ID=HOST:PORT, or start local ones with --lab"
+    told = "say with whom: --classroom FOLDER, --worker ID=HOST:PORT twice or more, or --lab"
 
     assert_problem(run_pisyft("train"), told)
     assert_problem(run_pisyft("train", "--worker", "alice=127.0.0.1:1"), told)

@@ -76,6 +76,18 @@ def test_an_address_that_is_none_is_told(tmp_path, pi):
     assert f"{pi!r} is not ID=HOST or ID=HOST:PORT, as in bob=192.168.1.22" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--classroom", "room/alice"], "room/alice is alice's: to train takes the coordinator's folder"),
+        (["--classroom", "room/coordinator", "--lab"], "take one: --lab, which starts its own workers, --classroom or"),
+    ],
+)
+def test_training_says_what_it_takes(room, monkeypatch, options, says):
+    monkeypatch.chdir(room.parent)
+    assert_problem(run_pisyft("train", *options), says)
+
+
 def test_a_pi_that_is_named_twice_is_told(tmp_path):
     done = run_pisyft("classroom", "create", "--into", tmp_path / "r", "--pi", "a=10.0.0.1", "--pi", "a=10.0.0.2")
     assert_problem(done, "a Pi is named twice")

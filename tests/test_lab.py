@@ -14,7 +14,7 @@ from pisyft.lab import Lab, LabError
 from pisyft.learning.names import read_folder, total
 from pisyft.release import ModelStore
 from pisyft.transport import WebsocketClientWorker
-from pisyft.transport.errors import WorkerRefused
+from pisyft.transport.errors import TransportError, WorkerRefused
 from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, wait_until
 
 # Opens a lab as a coordinator does, says where it is, and waits for its end.
@@ -156,6 +156,20 @@ def test_a_worker_ends_and_takes_the_temporary_folder_with_it_when_its_parent_is
         parent.wait(PATIENCE_SECONDS)
 
     wait_until(lambda: not processes_about(folder), "the worker has ended")
+    assert list(temporary.iterdir()) == []
+
+
+def test_workers_with_certificates_answer_their_coordinator_and_nobody_else(names_folder, temporary, hook):
+    with Lab(names_folder, ["lab-alice", "lab-bob"], certificates=True) as lab:
+        workers = lab.classroom.connect(hook)
+        try:
+            assert [worker.call("describe")["worker"] for worker in workers] == ["lab-alice", "lab-bob"]
+        finally:
+            for worker in workers:
+                worker.close()
+        host, port = lab.addresses["lab-alice"]
+        with pytest.raises(TransportError):
+            WebsocketClientWorker(hook, host, port, id="lab-alice")
     assert list(temporary.iterdir()) == []
 
 
