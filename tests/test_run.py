@@ -152,10 +152,10 @@ def test_a_run_that_cannot_reach_its_second_worker_closes_its_first_connection(l
     made = []
 
     class Client(run.WebsocketClientWorker):
-        def __init__(self, hook, host, port, id):
+        def __init__(self, hook, host, port, id, credentials):
             if made:
                 raise ConnectionRefusedError
-            super().__init__(hook, host, port, id=id)
+            super().__init__(hook, host, port, id=id, credentials=credentials)
             made.append(self)
 
     monkeypatch.setattr(run, "WebsocketClientWorker", Client)
