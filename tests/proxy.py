@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import random
 import socket
 import threading
+import time
 from types import TracebackType
 
 
 class Proxy:
-    """Passes connections on to a target until `cut()` closes them.
+    """Passes connections on to a target, as well or as badly as it is told.
+
+    Args:
+        target: where to pass them on to.
+        delay: seconds by which everything arrives later, each way.
+        resets: the probability with which a connection is reset in place of passing a piece of data on.
+        seed: of these resets.
 
     Attributes:
         address: where it listens, `(host, port)`.
         connections: how many connections it has passed on so far.
+        broken: how many it has reset.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], delay: float = 0.0, resets: float = 0.0, seed: int = 0) -> None:
         self._target = target
+        self.delay, self.resets = delay, resets
+        self._random = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
-        self.connections = 0
+        self.connections = self.broken = 0
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._drop_answers = False
+        self._whole = threading.Event()
+        self._whole.set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -34,6 +48,7 @@ class Proxy:
         # Closing alone does not wake accept() up.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._whole.set()
         self.cut()
         for thread in self._threads:
             thread.join(60)
@@ -44,6 +59,14 @@ class Proxy:
             for each in self._open:
                 _close(each)
             self._open.clear()
+
+    def part(self) -> None:
+        """Let nothing through in either direction until `heal()`; what is sent meanwhile arrives then, as with TCP."""
+        self._whole.clear()
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        self._whole.set()
 
     def cut_at_next_answer(self) -> None:
         """Let requests through, and break the connection in place of passing the next answer on."""
@@ -69,16 +92,36 @@ class Proxy:
                 thread.start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        arriving: queue.Queue[tuple[float, bytes]] = queue.Queue()
+        sender = threading.Thread(target=self._send, args=(arriving, sink), daemon=True)
+        sender.start()
         try:
             while data := source.recv(65536):
                 if answers and self._drop_answers:
                     self._drop_answers = False
                     break
-                sink.sendall(data)
+                if self.resets and self._random.random() < self.resets:
+                    self.broken += 1
+                    break
+                arriving.put((time.monotonic() + self.delay, data))
         except OSError:
             pass  # one side is gone; so is the other, below
+        arriving.put((0.0, b""))
+        sender.join()
         for each in (source, sink):
             _close(each)
+
+    def _send(self, arriving: queue.Queue[tuple[float, bytes]], sink: socket.socket) -> None:
+        while True:
+            due, data = arriving.get()
+            self._whole.wait()
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
+                if not data:
+                    return
+                sink.sendall(data)
+            except OSError:
+                return
 
 
 def _close(connection: socket.socket) -> None:

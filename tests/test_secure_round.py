@@ -1,0 +1,131 @@
+"""Secure rounds over real workers: what they give, what is refused, and that a refusal is named."""
+
+import itertools
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from pisyft.aggregation.agreement import digest_of_values, new_round_id
+from pisyft.aggregation.errors import GivenAway, Refused, RoundAborted
+from pisyft.aggregation.plain import PlainAggregation
+from pisyft.aggregation.rounds import new_agreement
+from pisyft.federation import Federation
+from pisyft.lab import Lab
+from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.vectors import layout_of, to_vector
+from pisyft.transport import WebsocketClientWorker
+
+_seeds = itertools.count(100)
+
+
+@pytest.fixture(scope="module")
+def federation(names_folder, hook):
+    """Three workers under the strict policy, which take part in plain sums, too."""
+    with Lab(names_folder, ["ann", "ben", "cleo"], policy="strict", allow_plain=True) as lab:
+        workers = [WebsocketClientWorker(hook, host, port, id=worker) for worker, (host, port) in lab.addresses.items()]
+        yield Federation(workers)
+        for worker in workers:
+            worker.close()
+
+
+@pytest.fixture
+def message(federation) -> np.ndarray:
+    return to_vector(federation.new_model(seed=3)).detach().numpy()
+
+
+def settings(**changes) -> TrainingSettings:
+    """With a seed of its own each time, so that no training is one that was summed before."""
+    return TrainingSettings(**{"steps": 2, "seed": next(_seeds), **changes})
+
+
+def train(federation, message, aggregation: str, chosen: TrainingSettings):
+    return federation.train_and_sum(federation.new_model(), "tutorial", message, chosen, aggregation)
+
+
+@pytest.mark.filterwarnings("ignore::pisyft.aggregation.plain.PlainAggregation")
+@pytest.mark.parametrize("aggregation", ["additive", "masks", "plain"])
+def test_every_aggregation_sums_what_all_have_learned(federation, message, aggregation):
+    finished = train(federation, message, aggregation, settings())
+
+    assert finished.total.contributors == ("ann", "ben", "cleo")
+    assert finished.total.weight == sum(each["train"] for each in federation.descriptions.values())
+    assert 0 < np.abs(finished.total.mean).max() < 1
+    assert [told["steps"] for told in finished.told.values()] == [2, 2, 2]
+
+
+def test_the_same_training_is_not_given_away_twice_but_made_anew(federation, message):
+    chosen = settings()
+
+    first, second = (train(federation, message, "masks", chosen).total for _ in range(2))
+
+    assert first.contributors == second.contributors
+    assert not np.array_equal(first.mean, second.mean)
+
+
+def test_a_worker_refuses_to_give_the_same_training_to_a_smaller_sum(federation, message):
+    chosen = settings()
+    train(federation, message, "additive", chosen)
+    ann, ben, _ = federation.workers
+    agreement = new_agreement(
+        "additive", ["ann", "ben"], digest_of_values(message), layout_of(federation.new_model(), len(message))
+    )
+    for worker in (ann, ben):
+        worker.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
+
+    with pytest.raises(GivenAway, match=r"ann has given this update away .* over ann, ben, cleo.* \(on worker ann\)"):
+        ann.call("fit", round=agreement.round, model="tutorial", weights=message, settings=asdict(chosen))
+
+
+def test_plain_says_what_it_means(federation, message):
+    with pytest.warns(PlainAggregation, match="the coordinator sees what every single Pi has learned"):
+        train(federation, message, "plain", settings())
+
+
+@pytest.mark.filterwarnings("ignore::pisyft.aggregation.plain.PlainAggregation")
+def test_workers_refuse_plain_unless_their_owner_allows_it(workers):
+    federation = Federation(workers)
+    message = to_vector(federation.new_model()).detach().numpy()
+
+    with pytest.raises(RoundAborted, match="in step 'join' because of alice: .* its protocol is 'plain'"):
+        train(federation, message, "plain", settings())
+
+
+def test_a_worker_whose_training_diverges_is_named_and_the_round_given_up(federation, message):
+    with pytest.raises(Diverged, match=r"at step \d+.*on worker (ann|ben|cleo)"):
+        train(federation, message, "additive", settings(learning_rate=1e30, steps=20))
+
+
+def test_a_training_that_begins_with_another_model_than_was_agreed_is_refused_before_it_begins(federation, message):
+    ann = federation.workers[0]
+    agreement = new_agreement(
+        "masks", ["ann", "ben", "cleo"], digest_of_values(message), layout_of(federation.new_model(), len(message))
+    )
+    ann.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
+
+    with pytest.raises(Refused, match="ann in round .* version .* of the model, and the round is about"):
+        ann.call("fit", round=agreement.round, model="tutorial", weights=message + 1, settings={"steps": 1})
+
+
+def test_a_step_of_a_round_that_a_worker_knows_nothing_of_is_refused_by_name(federation):
+    with pytest.raises(Refused, match="ben is in no round 00000000"):
+        federation.workers[1].call("aggregate", round="0" * 32, step="upload", message={})
+
+
+@pytest.mark.parametrize(("step", "sent"), [("no such step", {}), ("join", None), ("join", {"round": 7})])
+def test_a_message_that_is_none_is_refused_and_the_worker_goes_on(federation, step, sent):
+    ann = federation.workers[0]
+    with pytest.raises(Refused):
+        ann.call("aggregate", round=new_round_id(), step=step, message=sent)
+    assert ann.call("describe")["worker"] == "ann"
+
+
+def test_a_coordinator_delivers_no_shares(federation):
+    with pytest.raises(Exception, match="has no verb 'deliver' for a coordinator"):
+        federation.workers[0].call("deliver", round="0" * 32, share=bytes(64))
+
+
+def test_nobody_but_peers_is_summed_with(federation, message):
+    agreement = new_agreement("masks", ["ann", "ben", "mallory"], digest_of_values(message), {"w": (3,)})
+    with pytest.raises(Refused, match="ann does not know mallory: start it with --peer mallory"):
+        federation.workers[0].call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
