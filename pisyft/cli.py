@@ -207,6 +207,9 @@ def worker(
     import socket
     import threading
 
+    from pisyft.compat.lean import leave_out_what_workers_do_not_need
+
+    leave_out_what_workers_do_not_need()
     import torch
 
     from pisyft.transport.server import PortInUse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import socket
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def make_worker(
     contribution.peers.update(worker.peers)
     worker.bind()
     if policy == TEACH:
-        participant.own_tensors(worker)
+        worker.own_when_searched(functools.partial(participant.own_tensors, worker))
     return worker
 
 

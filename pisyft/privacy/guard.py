@@ -73,6 +73,7 @@ class GuardedWorker(WebsocketServerWorker):
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
         self.own_ids: set[Id] = set()
         self._own_memory: set[int] = set()
+        self._make_own: Callable[[], object] | None = None
         self.message_handlers = [GuardedMessageHandler(self.object_store, self)]
         # Labels last as long as these: PySyft drops the tensor that it has made a parameter of.
         self.arriving: list[torch.Tensor] = []
@@ -106,6 +107,16 @@ class GuardedWorker(WebsocketServerWorker):
         self.own_ids.add(tensor.id)
         self._own_memory.add(memory_of(tensor))
         return tensor
+
+    def own_when_searched(self, make: Callable[[], object]) -> None:
+        """Have `make` called, which owns tensors, when one is first searched for: until then they take no memory."""
+        self._make_own = make
+
+    def search(self, query) -> list:
+        make, self._make_own = self._make_own, None
+        if make is not None:
+            make()
+        return super().search(query)
 
     def is_own(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is one of the worker's own, or a view of one."""

@@ -214,6 +214,20 @@ def test_a_second_module_trains_as_well_as_the_first(alice, names_folder):
     assert not torch.equal(trained[0], to_vector(start))
 
 
+def test_rounds_of_training_leave_no_objects_on_the_worker(alice, names_folder):
+    alice.clear_objects_remote()
+    encoded = encode(read_folder(names_folder), seed=0)
+    names = pointers_to(encoded, alice)
+    held = alice.objects_count_remote()
+    for _ in range(3):
+        remote = RNN(n_languages=4).send(alice)
+        losses = [train_batch(remote, batch, learning_rate=0.1) for batch in names.batches(40)]
+        assert alice.objects_count_remote() > held
+        del remote, losses
+
+        assert alice.objects_count_remote() == held
+
+
 def test_the_sum_of_two_trained_models_is_their_plain_sum_and_leaves_nothing_behind(alice, bob, names_folder):
     """What guarded workers refuse, a single model, open ones give: so the secret sum can be compared."""
     for worker in (alice, bob):
