@@ -144,7 +144,7 @@ def leave_out_optional_packages() -> None:
 )
 def optional_packages() -> None:
     for package, modules in _OPTIONAL.items():
-        if modules[0] in sys.modules or not (_are_left_out or _is_absent(modules[0])):
+        if sys.modules.get(modules[0]) is not None or not (_are_left_out or _is_absent(modules[0])):
             continue
         for module in modules:
 
