@@ -79,7 +79,7 @@ def main() -> None:
     pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft train --lab                            on a laptop, with two local workers
     pisyft classroom create --pi alice=HOST --pi bob=HOST
-    pisyft worker --classroom alice --data names/ on each Pi
+    pisyft worker --classroom alice --data names/  on each Pi
     pisyft train --classroom classroom/coordinator
     pisyft predict Qing Gadler                    with the model that was released
     """
