@@ -79,7 +79,7 @@ def main() -> None:
     pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft train --lab                            on a laptop, with two local workers
     pisyft classroom create --pi alice=HOST --pi bob=HOST
-    pisyft worker --classroom alice --data names/ on each Pi
+    pisyft worker --classroom alice --data names/  on each Pi
     pisyft train --classroom classroom/coordinator
     pisyft predict Qing Gadler                    with the model that was released
     """
@@ -296,6 +296,8 @@ def worker(
     metavar="ACCURACY",
     help="Release the model if it is this accurate on every worker.",
 )
+@click.option("--model", default="tutorial", show_default=True, help="The network's name.")
+@click.option("--strategy", default="fedavg", show_default=True, help="What becomes of the workers' models.")
 @click.option(
     "--aggregation",
     type=click.Choice(["additive", "masks", "plain"]),
@@ -303,7 +305,17 @@ def worker(
     show_default=True,
     help="How what the workers have learned is added up. masks: workers may vanish. plain: hides nothing.",
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--optimizer", default="sgd", show_default=True, help="On the workers.")
+@click.option(
+    "--passes",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Over a worker's names in each round.",
+)
+@click.option("--alone", is_flag=True, help="Every worker trains a model alone as well, to see what it gains.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last complete round.")
+@click.option("--seed", default=0, show_default=True, help="The same seed comes to the same model.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts/train"), show_default=True
 )
@@ -316,7 +328,13 @@ def train(
     batch_size: int,
     learning_rate: float,
     good_enough: float,
+    model: str,
+    strategy: str,
     aggregation: str,
+    optimizer: str,
+    passes: float,
+    alone: bool,
+    resume: bool,
     seed: int,
     out: Path,
 ) -> None:
@@ -326,6 +344,7 @@ def train(
     Examples:
       pisyft train --lab
       pisyft train --classroom classroom/coordinator
+      pisyft train --classroom classroom/coordinator --model gru --optimizer adamw --learning-rate 0.003
     """
     _need_pysyft()
     addresses = _by_id(workers)
@@ -347,28 +366,38 @@ def train(
     from pisyft import run
     from pisyft.aggregation.errors import AggregationError
     from pisyft.aggregation.plain import PlainAggregation
+    from pisyft.checkpoints import CheckpointError
     from pisyft.federation import FederationError
     from pisyft.lab import LabError
     from pisyft.learning.names import NamesError
     from pisyft.learning.training import Diverged
+    from pisyft.release import ReleaseError
     from pisyft.transport.errors import TransportError, UnknownPeer
 
     warnings.simplefilter("always", PlainAggregation)
     torch.set_num_threads(1)
-    settings = run.Settings(rounds, batch_size, learning_rate, good_enough, seed, aggregation)
+    try:
+        settings = run.Settings(
+            rounds,
+            batch_size,
+            learning_rate,
+            good_enough,
+            seed,
+            model=model,
+            strategy=strategy,
+            aggregation=aggregation,
+            optimizer=optimizer,
+            passes=passes,
+        )
+    except ValueError as error:
+        raise Problem(str(error)) from error
     try:
         if lab:
-            run.train_in_a_lab(names, settings, out)
+            run.train_in_a_lab(names, settings, out, resume=resume)
         else:
-            run.train(addresses, settings, out, credentials=room.credentials if room else None)
-    except (
-        AggregationError,
-        Diverged,
-        FederationError,
-        GetNotPermittedError,
-        LabError,
-        NamesError,
-        TransportError,
-        UnknownPeer,
-    ) as error:
+            credentials = room.credentials if room else None
+            run.train(addresses, settings, out, credentials=credentials, alone=alone, resume=resume)
+    except (AggregationError, CheckpointError, Diverged, FederationError, GetNotPermittedError, LabError) as error:
+        raise Problem(str(error)) from error
+    except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
         raise Problem(str(error)) from error

@@ -6,9 +6,10 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from pisyft.aggregation.protocol import Total
 from pisyft.aggregation.rounds import new_agreement
 from pisyft.learning.alphabet import alphabet_by_name
 from pisyft.learning.evaluation import Counts
-from pisyft.learning.models import RNN, Model
+from pisyft.learning.models import RNN, Model, make_model
 from pisyft.learning.remote import RemoteNames, find_names, train_batch
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, load_vector, to_vector
@@ -108,6 +109,12 @@ class Federation:
                     f"({self.descriptions[first]['alphabet']}, {description['alphabet']}): start all workers with the "
                     "same --alphabet, and the same version of PiSyft"
                 )
+            if description["train"] < description["floor"]:
+                raise FederationError(
+                    f"worker {worker_id} has {description['train']} names to train on, fewer than "
+                    f"{description['floor']}, so that a model could tell something about one of them: add names to it, "
+                    "or leave it out"
+                )
         self.alphabet = alphabet_by_name(self.descriptions[first]["alphabet"])
         self._found_names: dict[object, RemoteNames] = {}
 
@@ -120,11 +127,13 @@ class Federation:
     def batches_per_round(self) -> int:
         return sum(-(-each["train"] // self.batch_size) for each in self.descriptions.values())
 
-    def new_model(self, seed: int = 0) -> RNN:
-        """The tutorial's network with fresh parameters; the same seed gives the same ones."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return RNN(self.alphabet.size, n_languages=len(self.languages))
+    def new_model(self, seed: int = 0, name: str = "tutorial") -> Any:
+        """A network with fresh parameters; the same seed gives the same ones. The tutorial's, or another of `MODELS`.
+
+        Raises:
+            ValueError: there is no model of this name.
+        """
+        return make_model(name, self.alphabet.size, len(self.languages), seed)
 
     def train_round(self, model: RNN, on_batch: Callable[[], object] = lambda: None) -> None:
         """One pass of every worker over its names, by pointer, and the average of their models, in place.
@@ -160,10 +169,67 @@ class Federation:
         weighted = [to_vector(each) * (names / sum(trained_on)) for each, names in zip(models, trained_on, strict=True)]
         load_vector(model, secure_sum(weighted, self.workers))
 
-    def evaluate(self, model: RNN, part: str = "test") -> dict[str, Counts]:
-        """What each worker counts on its own names, by id."""
-        answers = self._call_all("evaluate", weights=_as_array(model), part=part)
+    def evaluate(
+        self, model: Model, part: str = "test", name: str = "tutorial", without: Collection[str] = ()
+    ) -> dict[str, Counts]:
+        """What each worker counts on its own names, by id; of those that have enough names in this part to tell.
+
+        Args:
+            part: "train", "validation" or "test".
+            name: of the network, as in `MODELS`.
+            without: the ids of workers that are not asked.
+
+        Raises:
+            FederationError: no worker has enough names in this part.
+        """
+        return self._evaluate(part, without, model=name, weights=_as_array(model))
+
+    def evaluate_alone(
+        self,
+        model: Model,
+        settings: TrainingSettings,
+        part: str = "test",
+        name: str = "tutorial",
+        without: Collection[str] = (),
+    ) -> dict[str, Counts]:
+        """What each worker counts when it has trained the model on its own names alone: neither leaves it.
+
+        Raises:
+            FederationError: no worker has enough names in this part.
+            Diverged: on one of the workers.
+        """
+        return self._evaluate(part, without, model=name, weights=_as_array(model), alone=asdict(settings))
+
+    def _evaluate(self, part: str, without: Collection[str], **arguments) -> dict[str, Counts]:
+        asked = [worker for worker in self.workers if worker.id not in without]
+        able = [worker for worker in asked if self._has_enough(worker, part)]
+        if not able:
+            floor = max(each["floor"] for each in self.descriptions.values())
+            raise FederationError(f"no worker has {floor} names to {part}: add names, or deal them to fewer workers")
+        answers = self._in_parallel(lambda worker: worker.call("evaluate", part=part, **arguments), able)
         return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
+
+    def _has_enough(self, worker, part: str) -> bool:
+        description = self.descriptions[worker.id]
+        return description[part] >= description["floor"]
+
+    def notes(self) -> list[str]:
+        """What is worth knowing of these workers' names before they train: whose figures are missing, and why."""
+        notes = []
+        for worker, each in self.descriptions.items():
+            held = [language for language, count in zip(self.languages, each["by_language"], strict=True) if count]
+            if len(held) == 1 and len(self.languages) > 1:
+                notes.append(f"All names of {worker} are {held[0]}: alone it learns to say that of every name.")
+            if each["validation"] < each["floor"]:
+                notes.append(f"{worker} has {each['validation']} names to choose by, fewer than {each['floor']}.")
+            if each["test"] < each["floor"]:
+                notes.append(
+                    f"{worker} has {each['test']} names to test on, fewer than {each['floor']}: it tells nothing."
+                )
+        together = [sum(counts) for counts in zip(*(e["by_language"] for e in self.descriptions.values()), strict=True)]
+        if nobodys := [language for language, count in zip(self.languages, together, strict=True) if not count]:
+            notes.append(f"No worker has names of {', '.join(nobodys)}: nobody can learn to guess them.")
+        return notes
 
     def release(
         self,
@@ -299,17 +365,15 @@ class Federation:
                     raise
                 workers = left
 
-    def _call_all(self, verb: str, **arguments) -> dict:
-        return self._in_parallel(lambda worker: worker.call(verb, **arguments))
-
-    def _in_parallel(self, call: Callable) -> dict:
-        """Call a function with every worker, at the same time; what it returned for each, by id.
+    def _in_parallel(self, call: Callable, workers: Sequence | None = None) -> dict:
+        """Call a function with every worker, or some, at the same time; what it returned for each, by id.
 
         Raises:
             Exception: what the call with the first of the workers, in their order, raised; the others are done by then.
         """
-        with ThreadPoolExecutor(len(self.workers)) as pool:
-            calls = {worker.id: pool.submit(call, worker) for worker in self.workers}
+        asked = self.workers if workers is None else workers
+        with ThreadPoolExecutor(len(asked)) as pool:
+            calls = {worker.id: pool.submit(call, worker) for worker in asked}
         return {worker: call.result() for worker, call in calls.items()}
 
 

@@ -156,6 +156,8 @@ class Lab:
         for worker in self.workers:
             # Names of an earlier lab must not mix with this one's; models that were released stay.
             shutil.rmtree(self.names_of(worker), ignore_errors=True)
+            # Which sums they were part of: a run that is begun again would not come to the same model with it.
+            (self._folder / worker / "models" / "rounds.jsonl").unlink(missing_ok=True)
 
     def _make_classroom(self) -> Classroom:
         folder = self.folder / _CLASSROOM

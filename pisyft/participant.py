@@ -20,7 +20,7 @@ from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
 from pisyft.learning.strategies import Trainee
-from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.training import Diverged, TrainingSettings, fit
 from pisyft.learning.vectors import load_vector
 from pisyft.privacy import GuardedWorker
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
@@ -132,9 +132,7 @@ class Participant:
         """
         self._take_added_names()
         names = self._enough_names(TRAIN)
-        chosen = _training_settings(settings)
-        if chosen.seed is not None:
-            chosen = replace(chosen, seed=_mixed(self._seed, chosen.seed))
+        chosen = self._own_settings(settings)
         made = self._make_model(model)
         losses = _LossInBlocks(calling.report)
         if not self._training.acquire(blocking=False):
@@ -147,15 +145,33 @@ class Participant:
             self._training.release()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}
 
-    def evaluate(self, calling: Calling, weights: np.ndarray, model: str = "tutorial", part: str = TEST) -> dict:
+    def evaluate(
+        self,
+        calling: Calling,
+        weights: np.ndarray,
+        model: str = "tutorial",
+        part: str = TEST,
+        alone: Mapping | None = None,
+    ) -> dict:
         """Count the model's guesses on a part of the names: "train", "validation" or "test".
 
         Args:
             weights: the model's parameters as one vector, float32.
+            alone: of `TrainingSettings`, by name: train the model on this worker's names first, and alone, to see what
+                it gains from the others. Nothing of that is kept or given away but the counts.
+
+        Raises:
+            GetNotPermittedError: there are too few names.
+            Diverged: training alone did.
+            ValueError: an unknown model, part or setting, or parameters that do not fit.
         """
         names = self._enough_names(part)
-        counts = count_guesses(self._load_model(model, weights), names, len(self._languages))
-        return counts.with_floor(MIN_NAMES).as_answer()
+        made = self._load_model(model, weights)
+        if alone is not None:
+            if part == TRAIN:
+                raise GetNotPermittedError(f"{self._worker_id} tells nothing of names that it has trained on alone")
+            fit(made, self._enough_names(TRAIN), self._own_settings(alone), _LossInBlocks(calling.report).add)
+        return count_guesses(made, names, len(self._languages)).with_floor(MIN_NAMES).as_answer()
 
     def release(
         self,
@@ -237,6 +253,10 @@ class Participant:
                 "give it more names"
             )
         return self._parts[part]
+
+    def _own_settings(self, settings: Mapping) -> TrainingSettings:
+        chosen = _training_settings(settings)
+        return chosen if chosen.seed is None else replace(chosen, seed=_mixed(self._seed, chosen.seed))
 
     def _make_model(self, name: str) -> Model:
         return make_model(name, self._alphabet.size, len(self._languages))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import platform
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import syft
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -24,16 +28,18 @@ from pisyft.aggregation.agreement import Ledger
 from pisyft.aggregation.errors import RoundAborted
 from pisyft.aggregation.plain import PlainAggregation
 from pisyft.aggregation.rounds import PROTOCOLS, Rounds, Update, new_agreement
+from pisyft.checkpoints import Checkpoint, Checkpoints
 from pisyft.compat import PYSYFT
 from pisyft.credentials import Credentials
-from pisyft.federation import Federation, Round
+from pisyft.federation import Federation, FederationError, Round
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up, predict
-from pisyft.learning.models import RNN
+from pisyft.learning.models import MODELS
 from pisyft.learning.strategies import FedAvg, make_strategy
-from pisyft.learning.training import TrainingSettings
+from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
-from pisyft.release import good_enough
+from pisyft.release import Gate, ModelStore, coordinator_key
+from pisyft.rollout import deliver
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError
 
@@ -44,17 +50,26 @@ _PAUSES_SECONDS = (2, 10, 30, 60)
 SURNAMES_TO_PREDICT = ("Qing", "Daniele", "Yamaguchi", "Kowalczyk")
 
 
+class RunStopped(Exception):
+    """A run came to no end. The text says why, and what is kept of it."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train. A run with the same settings on the same names comes to the same model.
 
     Attributes:
-        rounds: passes of every worker over its names, each followed by an average.
+        rounds: how often the workers train, each time followed by an average.
         batch_size: names in a step of SGD.
         learning_rate: of SGD.
-        good_enough: the accuracy on every worker's held-out names from which a model is released.
-        seed: of the model's first parameters, and of the order in which names are trained on.
-        aggregation: how the workers' changes are summed up: "additive", "masks", or "plain", which hides nothing.
+        good_enough: the accuracy on every worker's test names from which a model is released.
+        seed: of the model's first parameters, and of the order of names.
+        aggregation: how the workers' models are summed up: "additive", "masks", or "plain", which hides nothing.
+        model: the network's name, as in `learning.models.MODELS`.
+        strategy: what becomes of the sum, as in `learning.strategies.STRATEGIES`.
+        optimizer: on the workers.
+        passes: over a worker's names in each round.
+        margin: by so much may a worker's accuracy be below that of the released model that it has.
     """
 
     rounds: int = 15
@@ -63,10 +78,55 @@ class Settings:
     good_enough: float = 0.25
     seed: int = 0
     aggregation: str = "additive"
+    model: str = "tutorial"
+    strategy: str = "fedavg"
+    optimizer: str = "sgd"
+    passes: float = 1.0
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Raises:
+        ValueError: there is no such model or strategy, or they do not go together.
+        """
+        if self.model not in MODELS:
+            raise ValueError(f"there is no model {self.model!r}: choose one of {', '.join(MODELS)}")
+        make_strategy(self.strategy, torch.zeros(0), self.training, self.rounds)
+
+    @property
+    def training(self) -> TrainingSettings:
+        """How a worker trains in a round."""
+        return TrainingSettings(
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            passes=self.passes,
+            seed=self.seed,
+        )
 
 
-def train_in_a_lab(names: Path, settings: Settings, out: Path, console: Console | None = None) -> dict:
-    """Train with two local workers, and beside it the same model on all names in one place."""
+@dataclass
+class Trained:
+    """What training came to.
+
+    Attributes:
+        start: the model before the first round.
+        best: the model of the round that was best on the names to choose by.
+        best_round: which round that was.
+        history: what each worker counted on these names before the first round and after each.
+        seconds: spent on training, and on summing up.
+    """
+
+    start: Any
+    best: Any
+    best_round: int
+    history: list[dict[str, Counts]]
+    seconds: dict[str, float]
+
+
+def train_in_a_lab(
+    names: Path, settings: Settings, out: Path, console: Console | None = None, resume: bool = False
+) -> dict:
+    """Train with two local workers, and beside it the same model on all names in one place, and on each worker's."""
     console = console or Console()
     console.print("Starting alice and bob, each with names of its own ...")
     allow_plain = settings.aggregation == "plain"
@@ -78,7 +138,15 @@ def train_in_a_lab(names: Path, settings: Settings, out: Path, console: Console 
                 answer = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
             return Counts.from_answer(answer)
 
-        return train(lab.addresses, settings, out, console, train_centrally, lab.classroom.credentials)
+        key = coordinator_key(out / "lab" / "coordinator.key")
+        # Only the tutorial's network is trained in one place, with SGD.
+        central = train_centrally if (settings.model, settings.optimizer) == ("tutorial", "sgd") else None
+        return train(
+            *(lab.addresses, settings, out, console, central, lab.classroom.credentials),
+            alone=True,
+            resume=resume,
+            key=key,
+        )
 
 
 def train(
@@ -88,86 +156,125 @@ def train(
     console: Console | None = None,
     compare: Callable[[], Counts] | None = None,
     credentials: Credentials | None = None,
+    *,
+    alone: bool = False,
+    resume: bool = False,
+    key: Ed25519PrivateKey | None = None,
 ) -> dict:
     """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
+
+    Which round's model is taken is decided on the workers' names to choose by ("validation"). Their test names are
+    looked at once, at the end, for the figures that are told and for whether the model is released.
 
     Args:
         addresses: `(host, port)` by worker id.
         compare: trains the same model on all names in one place, where somebody can; returns its counts.
         credentials: the coordinator's in the workers' classroom.
+        alone: have every worker train a model alone as well, to see what it gains.
+        resume: go on with the run in `out` after its last complete round.
+        key: signs released models; the user's by default.
 
     Returns:
         What is in summary.json.
+
+    Raises:
+        CheckpointError: there is no run with these settings to go on with.
+        RoundAborted: a round was given up too often. `resume` goes on.
+        RunStopped: training diverged.
     """
     console = console or Console()
+    store = ModelStore(out / "models")
     hook = syft.TorchHook(torch)
     workers: list[WebsocketClientWorker] = []
     try:
         for worker_id, (host, port) in addresses.items():
             workers.append(WebsocketClientWorker(hook, host, port, id=worker_id, credentials=credentials))
         federation = Federation(workers, settings.batch_size, settings.learning_rate)
-        model, history, seconds = _train_rounds(federation, settings, console)
-        error = aggregation_error(settings.aggregation, len(workers), len(to_vector(model)), settings.seed)
-        accuracy = add_up(history[-1].values()).accuracy
-        released = {}
-        if good_enough([counts.accuracy for counts in history[-1].values()], settings.good_enough):
-            released = federation.release(model, accuracy, settings.rounds)
+        for note in federation.notes():
+            console.print(note, highlight=False)
+        for worker_id, version in deliver(workers, store, key or coordinator_key()).items():
+            console.print(f"{worker_id} has received version {version}, which it had missed.", highlight=False)
+        trained = _train_rounds(federation, settings, out, console, resume)
+        before = _evaluate(federation, trained.start, "test", settings, console)
+        after = _evaluate(federation, trained.best, "test", settings, console)
+        length = len(to_vector(trained.best))
+        error = aggregation_error(settings.aggregation, len(workers), length, settings.seed)
+        on_their_own = _train_alone(federation, trained, settings, console) if alone else {}
+        release = _release(federation, trained, settings, after, store, key)
         central = compare() if compare else None
-        summary = _summary(federation, settings, history, seconds, central, error, released)
+        summary = _summary(federation, settings, trained, before, after, central, on_their_own, error, release)
     finally:
         for worker in workers:
             worker.close()
-    _write(out, summary, federation, history, central)
-    _tell(console, out, summary, federation, model, history, central, settings)
+    _write(out, summary, federation, trained, before, after, central)
+    _tell(console, out, summary, federation, trained, before, after, central)
     return summary
 
 
-def _train_rounds(federation: Federation, settings: Settings, console: Console) -> tuple[RNN, list, dict[str, float]]:
-    """The model, what each worker counted before the first round and after each, and the seconds spent."""
-    model = federation.new_model(settings.seed)
-    training = TrainingSettings(settings.batch_size, settings.learning_rate, seed=settings.seed)
-    strategy = make_strategy("fedavg", to_vector(model), training, settings.rounds)
-    history = [federation.evaluate(model)]
+def _train_rounds(federation: Federation, settings: Settings, out: Path, console: Console, resume: bool) -> Trained:
+    start = federation.new_model(settings.seed, settings.model)
+    strategy = make_strategy(settings.strategy, to_vector(start), settings.training, settings.rounds)
+    checkpoints = Checkpoints(out)
+    plain = {**asdict(settings), "workers": [str(worker.id) for worker in federation.workers]}
+    history: list[dict[str, Counts]] = []
+    if resume:
+        last = checkpoints.last(plain)
+        strategy.restore({name: torch.from_numpy(value) for name, value in last.state.items()})
+        history = [{worker: Counts.from_answer(each) for worker, each in told.items()} for told in last.history]
+        console.print(f"Going on after round {last.round}.", highlight=False)
+    else:
+        checkpoints.forget()
+    model = federation.new_model(settings.seed, settings.model)
     seconds = {"train": 0.0, "aggregate": 0.0}
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("names"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    names = sum(each["train"] for each in federation.descriptions.values())
-    with progress:
-        task = progress.add_task("", total=settings.rounds * names)
-        for number in range(settings.rounds):
-            progress.update(task, description=f"round {number + 1} of {settings.rounds}")
+
+    def keep() -> None:
+        load_vector(model, strategy.weights.float())
+        history.append(_choose_by(federation, model, history[-1] if history else {}, settings, console))
+        is_best = max(range(len(history)), key=lambda number: (_goodness(history[number]), number)) == strategy.round
+        state = {name: value.numpy() for name, value in strategy.state().items()}
+        told = [{worker: counts.as_answer() for worker, counts in each.items()} for each in history]
+        checkpoints.keep(Checkpoint(strategy.round, plain, state, told), is_best)
+
+    if not history:
+        keep()
+    names = sum(each["train"] for each in federation.descriptions.values()) * settings.passes
+    with _progress(console) as progress:
+        task = progress.add_task("", total=round(settings.rounds * names), completed=round(strategy.round * names))
+        while strategy.round < settings.rounds:
+            progress.update(task, description=f"round {strategy.round + 1} of {settings.rounds}")
             done: dict[str, int] = {}
 
-            def show(worker: str, told: dict, done: dict = done, number: int = number) -> None:
+            def show(worker: str, told: dict, done: dict = done, before: float = strategy.round * names) -> None:
                 done[worker] = told["names"]
-                progress.update(task, completed=number * names + sum(done.values()))
+                progress.update(task, completed=round(before + sum(done.values())))
 
-            finished = _run_round(federation, model, strategy, settings, console, show)
-            progress.update(task, completed=(number + 1) * names)
+            try:
+                finished = _run_round(federation, strategy, model, settings, console, show)
+            except Diverged as error:
+                raise RunStopped(
+                    f"round {strategy.round + 1}: {error}. What is kept: the model of the last good round, "
+                    f"{strategy.round}, in {out}/checkpoint.npz, and the best one in {out}/best.npz"
+                ) from error
             seconds["train"] += finished.train_seconds
             seconds["aggregate"] += finished.aggregate_seconds
-            history.append(_evaluate(federation, model, history[-1], console))
-    return model, history, seconds
+            keep()
+            progress.update(task, completed=round(strategy.round * names))
+    best = checkpoints.best()
+    load_vector(model, torch.from_numpy(best.state["weights"]).float())
+    return Trained(start, model, best.round, history, seconds)
 
 
-def _run_round(federation: Federation, model: RNN, strategy: FedAvg, settings: Settings, console, show) -> Round:
-    """A round that changes the model; one that is given up is tried again, from the model as it was.
+def _run_round(federation: Federation, strategy: FedAvg, model, settings: Settings, console, show) -> Round:
+    """A round, and what the strategy makes of it; one that is given up is tried again, from the model as it was.
 
     Raises:
+        Diverged: nothing has changed then.
         RoundAborted: it was given up too often.
     """
     for again in itertools.count():
         try:
             finished = federation.train_and_sum(
-                model, "tutorial", strategy.message().numpy(), strategy.training(), settings.aggregation, show
+                model, settings.model, strategy.message().numpy(), strategy.training(), settings.aggregation, show
             )
         except RoundAborted as aborted:
             if again == len(_PAUSES_SECONDS):
@@ -178,18 +285,51 @@ def _run_round(federation: Federation, model: RNN, strategy: FedAvg, settings: S
             for worker, reason in finished.total.missing.items():
                 console.print(f"This round is without {worker}: {reason}", highlight=False)
             strategy.update(torch.from_numpy(finished.total.mean))
-            load_vector(model, strategy.weights.float())
             return finished
     raise AssertionError("never reached")
 
 
-def _evaluate(federation: Federation, model: RNN, before: Mapping[str, Counts], console) -> dict[str, Counts]:
-    """What each worker counts; of one that is away, what it counted before."""
+def _choose_by(federation, model, before: Mapping[str, Counts], settings: Settings, console) -> dict[str, Counts]:
+    """What the workers count on the names to choose by; of one that is away, what it counted before.
+
+    Nothing, where no worker has enough of these names.
+    """
     try:
-        return federation.evaluate(model)
-    except TransportError as error:
-        console.print(f"Not everybody has evaluated this round: {error}", highlight=False)
+        return {**before, **_evaluate(federation, model, "validation", settings, console)}
+    except FederationError:
         return dict(before)
+
+
+def _evaluate(federation: Federation, model, part: str, settings: Settings, console) -> dict[str, Counts]:
+    """What each worker that can be reached counts."""
+    away: set[str] = set()
+    while True:
+        try:
+            return federation.evaluate(model, part, settings.model, away)
+        except TransportError as error:
+            console.print(f"{error}\nIt is left out of this evaluation.", highlight=False)
+            away.add(str(error.worker))
+
+
+def _goodness(counts: Mapping[str, Counts]) -> tuple[float, float]:
+    """The better, the greater; equal where nobody could tell."""
+    if not counts:
+        return (0.0, 0.0)
+    together = add_up(counts.values())
+    return (together.accuracy, -together.loss if math.isfinite(together.loss) else -math.inf)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("names"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
 
 
 def aggregation_error(aggregation: str, participants: int, length: int, seed: int) -> float:
@@ -211,80 +351,152 @@ def aggregation_error(aggregation: str, participants: int, length: int, seed: in
     return float(np.abs(total.mean - np.mean([update.values for update in updates], axis=0, dtype=np.float64)).max())
 
 
-def _summary(federation, settings, history, seconds, central, error, released) -> dict:
-    before, after = add_up(history[0].values()), add_up(history[-1].values())
+def _train_alone(federation: Federation, trained: Trained, settings: Settings, console: Console) -> dict[str, Counts]:
+    with console.status("Every worker trains the same model alone, to compare"):
+        passes = settings.rounds * settings.passes
+        alone = replace(settings.training, passes=passes)
+        return federation.evaluate_alone(trained.start, alone, "test", settings.model)
+
+
+def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key) -> dict:
+    """The release, for the summary: its version and who lacks it, or why there is none."""
+    together = add_up(after.values())
+    by_worker = {worker: counts.accuracy for worker, counts in after.items()}
+    in_use = {worker: each["released_accuracy"] for worker, each in federation.descriptions.items()}
+    before = {worker: accuracy for worker, accuracy in in_use.items() if accuracy is not None}
+    gate = Gate(worker_accuracy=settings.good_enough, margin=settings.margin)
+    reasons = gate.reasons_against(together.accuracy, by_worker, before, trained.best_round)
+    if reasons:
+        return {"released_version": None, "not_released": reasons, "away": []}
+    measures = {name: (each.value, each.low, each.high) for name, each in together.measures().items()}
+    delivered = federation.release(
+        trained.best,
+        together.accuracy,
+        trained.best_round,
+        name=settings.model,
+        store=store,
+        key=key,
+        strategy=settings.strategy,
+        aggregation=settings.aggregation,
+        accuracy_by_worker=by_worker,
+        measures=measures,
+    )
+    away = [str(worker.id) for worker in federation.workers if worker.id not in delivered]
+    return {"released_version": store.current, "not_released": [], "away": away}
+
+
+def _summary(federation, settings, trained, before, after, central, alone, error, release) -> dict:
+    first, last = add_up(before.values()), add_up(after.values())
+    measures = last.measures()
+    tested = [index for index, row in enumerate(last.confusion) if sum(row) or index in last.pooled_languages]
     return {
         "workers": [worker.id for worker in federation.workers],
         "participants": len(federation.workers),
         "names_total": federation.names_total,
         "names_by_worker": {worker: sum(each["by_language"]) for worker, each in federation.descriptions.items()},
         **asdict(settings),
-        "train_seconds": round(seconds["train"], 2),
-        "aggregate_seconds": round(seconds["aggregate"], 2),
-        "accuracy_initial": before.accuracy,
-        "accuracy_final": after.accuracy,
-        "balanced_accuracy_final": after.balanced_accuracy,
-        "loss_initial": before.loss,
-        "loss_final": after.loss,
-        "accuracy_by_worker": {worker: counts.accuracy for worker, counts in history[-1].items()},
+        "alphabet": federation.alphabet.name,
+        "best_round": trained.best_round,
+        "train_seconds": round(trained.seconds["train"], 2),
+        "aggregate_seconds": round(trained.seconds["aggregate"], 2),
+        "accuracy_initial": first.accuracy,
+        "accuracy_final": last.accuracy,
+        "balanced_accuracy_final": last.balanced_accuracy,
+        "macro_f1_final": last.macro_f1,
+        "top3_accuracy_final": last.top3_accuracy,
+        "calibration_error_final": last.calibration_error,
+        "intervals_final": {name: [each.low, each.high] for name, each in measures.items()},
+        "loss_initial": first.loss,
+        "loss_final": last.loss,
+        "accuracy_by_worker": {worker: counts.accuracy for worker, counts in after.items()},
+        "accuracy_alone_by_worker": {worker: counts.accuracy for worker, counts in alone.items()},
+        "languages_not_tested": [
+            language for index, language in enumerate(federation.languages) if index not in tested
+        ],
         "centralised_accuracy": central.accuracy if central else None,
         "aggregation_max_error": error,
-        "released_version": max(released.values(), default=None),
+        **release,
         "bytes_sent": sum(worker.bytes_sent for worker in federation.workers),
         "bytes_received": sum(worker.bytes_received for worker in federation.workers),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "syft": PYSYFT,
     }
 
 
-def _write(out: Path, summary: dict, federation: Federation, history: list, central: Counts | None) -> None:
+def _write(out, summary, federation, trained, before, after, central) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    losses = {worker.id: [counts[worker.id].loss for counts in history] for worker in federation.workers}
-    (out / "loss.png").write_bytes(plots.png(plots.loss_curve(losses, central.loss if central else None)))
-    confusion = add_up(history[-1].values()).confusion
-    (out / "confusion.png").write_bytes(plots.png(plots.confusion_matrix(confusion, federation.languages)))
+    first, last = add_up(before.values()), add_up(after.values())
+    figures = {
+        "confusion": plots.confusion_matrix(last.confusion, federation.languages),
+        "languages": plots.language_bars(first.recalls(), last.recalls(), federation.languages),
+    }
+    told = {worker: [each[worker] for each in trained.history] for worker in trained.history[0]}
+    if told:
+        losses = {worker: [counts.loss for counts in each] for worker, each in told.items()}
+        accuracies = {worker: [(n, counts.accuracy) for n, counts in enumerate(each)] for worker, each in told.items()}
+        figures["loss"] = plots.loss_curve(losses, central.loss if central else None)
+        figures["accuracy"] = plots.accuracy_curves(accuracies, "Accuracy on names to choose by, round by round")
+    if summary["accuracy_alone_by_worker"]:
+        figures["gain"] = plots.gain_bars(summary["accuracy_alone_by_worker"], summary["accuracy_by_worker"])
+    for name, figure in figures.items():
+        (out / f"{name}.png").write_bytes(plots.png(figure))
 
 
-def _tell(console, out, summary, federation, model, history, central, settings) -> None:
+def _tell(console, out, summary, federation, trained, before, after, central) -> None:
+    alone = summary["accuracy_alone_by_worker"]
     table = Table(title="Guessing the language of names that were held out", title_justify="left")
     table.add_column("worker")
-    for column in ("names", "to test", "before", "after"):
+    for column in ("names", "to test", "before", *(["alone"] if alone else []), "after"):
         table.add_column(column, justify="right")
     for worker, each in federation.descriptions.items():
         table.add_row(
             str(worker),
             str(sum(each["by_language"])),
             str(each["test"]),
-            f"{history[0][worker].accuracy:.1%}",
-            f"{history[-1][worker].accuracy:.1%}",
+            f"{before[worker].accuracy:.1%}" if worker in before else "",
+            *([f"{alone[worker]:.1%}" if worker in alone else ""] if alone else []),
+            f"{after[worker].accuracy:.1%}" if worker in after else "too few",
         )
     table.add_section()
-    tested = sum(each["test"] for each in federation.descriptions.values())
+    tested = sum(counts.names for counts in after.values())
+    nothing = [""] if alone else []
     table.add_row(
         "together",
         str(summary["names_total"]),
         str(tested),
         f"{summary['accuracy_initial']:.1%}",
+        *nothing,
         f"[bold]{summary['accuracy_final']:.1%}[/bold]",
     )
     if central:
-        table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", f"{central.accuracy:.1%}")
+        in_one_place = f"{central.accuracy:.1%}"
+        table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", *nothing, in_one_place)
     console.print()
     console.print(table)
+    for name, measure in add_up(after.values()).measures().items():
+        console.print(f"{name.replace('_', ' ')}: {measure}", highlight=False)
+    if missing := summary["languages_not_tested"]:
+        console.print(f"No worker tests names of {', '.join(missing)}: nothing is known of them.", highlight=False)
     for name in SURNAMES_TO_PREDICT:
         console.print(f"\n> {name}", highlight=False)
-        for value, language in predict(model, name, federation.languages):
+        for value, language in predict(trained.best, name, federation.languages, alphabet=federation.alphabet):
             console.print(f"({value:.2f}) {language}", highlight=False)
     console.print(
-        f"\n{settings.rounds} rounds: {summary['train_seconds']:.0f} s of training, "
-        f"{summary['aggregate_seconds']:.1f} s of {_AGGREGATION[settings.aggregation]} "
+        f"\n{summary['rounds']} rounds, the best of them {trained.best_round}: {summary['train_seconds']:.0f} s of "
+        f"training, {summary['aggregate_seconds']:.1f} s of {_AGGREGATION[summary['aggregation']]} "
         f"(error {summary['aggregation_max_error']:.0e}).",
         highlight=False,
     )
-    if summary["released_version"] is None:
-        console.print(f"Not released: below {settings.good_enough:.0%} on a worker.", highlight=False)
-    else:
-        console.print(f"Released to every worker as version {summary['released_version']}.", highlight=False)
-    console.print(f"Written: {out}/summary.json, loss.png, confusion.png", highlight=False)
+    for reason in summary["not_released"]:
+        console.print(f"Not released: {reason}.", highlight=False)
+    if summary["away"]:
+        console.print(f"{', '.join(summary['away'])} will receive the release at the next run.", highlight=False)
+    if summary["released_version"] is not None:
+        who = "every worker" if not summary["away"] else "all others"
+        console.print(f"Released to {who} as version {summary['released_version']}.", highlight=False)
+    console.print(
+        f"Written: {out}/summary.json and {', '.join(sorted(f.name for f in out.glob('*.png')))}", highlight=False
+    )

@@ -397,7 +397,7 @@ def test_training_needs_two_workers_or_a_lab():
 
 
 def test_a_lab_and_workers_elsewhere_exclude_each_other():
-    assert_problem(run_pisyft("train", "--lab", "--worker", "alice=127.0.0.1:1"), "leave out --worker, or --lab")
+    assert_problem(run_pisyft("train", "--lab", "--worker", "alice=127.0.0.1:1"), "take one: --lab")
 
 
 def test_two_workers_with_one_id_are_refused():

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from syft.exceptions import GetNotPermittedError
 
 from pisyft.federation import Federation, FederationError
-from pisyft.learning.evaluation import add_up
+from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.models import RNN
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
@@ -61,6 +62,20 @@ def test_a_diverging_worker_is_named(workers):
         federation.fit(federation.new_model(), "tutorial", TrainingSettings(learning_rate=1e30, passes=5), "r2")
 
 
+def test_what_a_worker_learns_alone_is_counted_and_nothing_else_is_told(workers):
+    federation = Federation(workers)
+    model = federation.new_model()
+    before = federation.evaluate(model)
+
+    alone = federation.evaluate_alone(model, TrainingSettings(batch_size=16, passes=6))
+
+    for worker, counts in alone.items():
+        assert counts.loss < before[worker].loss
+    assert federation.evaluate(model) == before
+    with pytest.raises(GetNotPermittedError, match="nothing of names that it has trained on alone"):
+        federation.evaluate_alone(model, TrainingSettings(), part="train")
+
+
 def test_every_batch_is_told(workers):
     federation = Federation(workers, batch_size=20)
     told = []
@@ -103,19 +118,55 @@ def test_a_model_for_other_languages_is_refused(workers):
 
 
 class Told:
-    """A worker that only tells what it is."""
+    """A worker that tells what it is, and counts every name as right."""
 
     def __init__(self, worker_id: str, **description: object) -> None:
-        self.id, self._description = worker_id, description
+        told = {"languages": ["Greek", "Irish"], "alphabet": "tutorial", "alphabet_digest": "a", "floor": 10}
+        told |= {"by_language": [40, 40], "train": 56, "validation": 10, "test": 14}
+        self.id, self._description = worker_id, {**told, **description}
 
-    def call(self, verb: str) -> dict:
-        assert verb == "describe"
-        return self._description
+    def call(self, verb: str, **arguments: object) -> dict:
+        if verb == "describe":
+            return self._description
+        assert verb == "evaluate"
+        return Counts(((8, 0), (0, 6)), 1.0).as_answer()
 
 
 def test_workers_that_spell_names_in_different_letters_are_no_federation():
-    alice = Told("alice", languages=["Greek"], alphabet="unicode", alphabet_digest="a")
-    bob = Told("bob", languages=["Greek"], alphabet="tutorial", alphabet_digest="b")
-
     with pytest.raises(FederationError, match=r"alice and bob spell names in different letters \(unicode, tutorial\)"):
-        Federation([alice, bob])
+        Federation([Told("alice", alphabet="unicode", alphabet_digest="b"), Told("bob")])
+
+
+def test_a_worker_with_too_few_names_to_train_on_is_named_before_anything_begins():
+    with pytest.raises(FederationError, match="worker bob has 9 names to train on, fewer than 10, .*or leave it out"):
+        Federation([Told("alice"), Told("bob", train=9)])
+
+
+def test_a_worker_with_too_few_names_to_test_on_is_not_asked_and_is_noted():
+    federation = Federation([Told("alice"), Told("bob", test=9, validation=3)])
+
+    assert set(federation.evaluate(federation.new_model())) == {"alice"}
+    assert set(federation.evaluate(federation.new_model(), "validation")) == {"alice"}
+    assert federation.notes() == [
+        "bob has 3 names to choose by, fewer than 10.",
+        "bob has 9 names to test on, fewer than 10: it tells nothing.",
+    ]
+
+
+def test_no_worker_with_enough_names_to_test_on_is_told():
+    federation = Federation([Told("alice", test=9), Told("bob", test=0)])
+
+    with pytest.raises(
+        FederationError, match="no worker has 10 names to test: add names, or deal them to fewer workers"
+    ):
+        federation.evaluate(federation.new_model())
+
+
+def test_a_worker_with_one_language_and_a_language_of_nobody_are_noted():
+    one, two = Told("alice", by_language=[80, 0]), Told("bob", by_language=[40, 0])
+
+    assert Federation([one, two]).notes() == [
+        "All names of alice are Greek: alone it learns to say that of every name.",
+        "All names of bob are Greek: alone it learns to say that of every name.",
+        "No worker has names of Irish: nobody can learn to guess them.",
+    ]

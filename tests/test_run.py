@@ -1,18 +1,24 @@
 """A training run from start to end, with real workers."""
 
+import contextlib
 import io
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from pisyft import run
+from pisyft.checkpoints import CheckpointError, Checkpoints
+from pisyft.lab import Lab
+from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.names import read_folder, total
 from pisyft.release import ModelStore
-from tests.helpers import processes_about, run_python
+from tests.helpers import processes_about, run_pisyft, run_python
 
 # What design.md promises.
 KEYS = set(
@@ -49,11 +55,11 @@ class Run:
 
 @pytest.fixture(scope="module")
 def in_a_lab(names_folder, tmp_path_factory) -> Run:
-    """`pisyft train --lab` with two rounds, and a bar that every model reaches."""
+    """`pisyft train --lab` with three rounds, and a bar that every model reaches."""
     out = tmp_path_factory.mktemp("run") / "out"
     done = run_python(
         *("-c", AUDITED, "train", "--lab", "--names", names_folder, "--out", out),
-        *("--rounds", 2, "--good-enough", 0),
+        *("--rounds", 3, "--good-enough", 0),
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -68,7 +74,7 @@ def test_the_summary_tells_who_took_part_and_with_what(in_a_lab, names_folder):
     out, summary = in_a_lab.out, in_a_lab.summary
 
     assert summary["workers"] == ["alice", "bob"]
-    assert (summary["participants"], summary["rounds"], summary["aggregation"]) == (2, 2, "additive")
+    assert (summary["participants"], summary["rounds"], summary["aggregation"]) == (2, 3, "additive")
     assert summary["names_total"] == total(read_folder(names_folder)) == 400
     for worker in summary["workers"]:
         assert summary["names_by_worker"][worker] == total(read_folder(out / "lab" / worker / "names"))
@@ -94,13 +100,13 @@ def test_secret_sharing_was_exact_and_messages_were_sent(in_a_lab):
 
     assert 0 < summary["aggregation_max_error"] < 1e-4
     assert summary["train_seconds"] > 0 and summary["aggregate_seconds"] > 0
-    # The model alone, to two workers in two rounds.
-    assert summary["bytes_sent"] > 4 * 27_000 * 4
+    # The model alone, to two workers in three rounds.
+    assert summary["bytes_sent"] > 6 * 27_000 * 4
     assert summary["bytes_received"] > 0
 
 
 def test_the_pictures_are_there(in_a_lab):
-    for name in ("loss.png", "confusion.png"):
+    for name in ("loss.png", "accuracy.png", "confusion.png", "languages.png", "gain.png"):
         assert (in_a_lab.out / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
@@ -113,7 +119,10 @@ def test_a_model_that_is_good_enough_is_on_every_worker(in_a_lab):
         card, weights = ModelStore(out / "lab" / worker / "models").load()
         assert card.participants == ("alice", "bob")
         assert card.languages == ("Czech", "Italian", "Japanese", "Polish")
-        assert (card.rounds, card.accuracy) == (2, summary["accuracy_final"])
+        assert (card.rounds, card.accuracy) == (summary["best_round"], summary["accuracy_final"])
+        assert card.accuracy_by_worker == summary["accuracy_by_worker"]
+        assert card.measures["balanced_accuracy"][0] == summary["balanced_accuracy_final"]
+        assert (card.strategy, card.aggregation, card.alphabet) == ("fedavg", "additive", "tutorial")
         assert weights.shape == (128 * 185 + 128 + 4 * 185 + 4,)
 
 
@@ -135,9 +144,143 @@ def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
 
     assert summary["released_version"] is None
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == summary
-    assert "Not released: below 100% on a worker." in console.file.getvalue()
+    assert summary["not_released"]
+    for worker, accuracy in summary["accuracy_by_worker"].items():
+        assert f"Not released: its accuracy on {worker} is {accuracy:.1%}, below 100.0%." in console.file.getvalue()
     for worker in workers:
         assert worker.call("describe")["released"] == released[worker.id]
+
+
+def test_every_worker_trained_alone_too_and_the_laptop_has_the_model(in_a_lab):
+    out, summary, printed = in_a_lab.out, in_a_lab.summary, in_a_lab.printed
+
+    assert set(summary["accuracy_alone_by_worker"]) == {"alice", "bob"}
+    assert " alone " in printed
+    predicted = run_pisyft("predict", "Kowalczyk", "--models", out / "models")
+    assert predicted.returncode == 0, predicted.stderr
+    assert [line.split("  ")[0] for line in predicted.stdout.strip().splitlines()] == printed.split("\n\n")[
+        -2
+    ].splitlines()
+
+
+def test_the_run_is_among_the_runs(in_a_lab):
+    (told,) = json.loads(run_pisyft("runs", in_a_lab.out.parent, "--json").stdout)
+
+    assert told == {"run": "out", **in_a_lab.summary}
+
+
+def test_figures_have_intervals(in_a_lab):
+    summary = in_a_lab.summary
+
+    for name, figure in (("accuracy", "accuracy_final"), ("balanced_accuracy", "balanced_accuracy_final")):
+        low, high = summary["intervals_final"][name]
+        assert low <= summary[figure] <= high
+    assert set(summary["intervals_final"]) == {
+        *("accuracy", "balanced_accuracy", "macro_f1", "top3_accuracy", "calibration_error")
+    }
+
+
+SHORT = run.Settings(rounds=3, good_enough=1.0, seed=4)
+
+
+def weights_of(checkpoints: Checkpoints) -> dict:
+    return {
+        name: value.tolist()
+        for name, value in checkpoints.last({**asdict(SHORT), "workers": ["alice", "bob"]}).state.items()
+    }
+
+
+@pytest.fixture
+def new_lab(names_folder) -> Iterator[Callable[[], Lab]]:
+    """Makes labs of which no worker has trained before, all alike."""
+    with contextlib.ExitStack() as labs:
+        yield lambda: labs.enter_context(Lab(names_folder, ["alice", "bob"], seed=2))
+
+
+def test_the_same_seed_comes_to_the_same_model_also_after_a_stop(new_lab, tmp_path, console, monkeypatch):
+    whole = run.train(new_lab().addresses, SHORT, tmp_path / "whole", console)
+    run_round, rounds = run._run_round, []
+
+    def stopping(*arguments):
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+        rounds.append(1)
+        return run_round(*arguments)
+
+    stopped = new_lab()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_run_round", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(stopped.addresses, SHORT, tmp_path / "stopped", console)
+    resumed = run.train(stopped.addresses, SHORT, tmp_path / "stopped", console, resume=True)
+
+    assert "Going on after round 2." in console.file.getvalue()
+    assert weights_of(Checkpoints(tmp_path / "stopped")) == weights_of(Checkpoints(tmp_path / "whole"))
+    for key in ("accuracy_final", "loss_final", "best_round", "accuracy_by_worker", "intervals_final"):
+        assert resumed[key] == whole[key]
+
+
+def test_a_run_that_never_was_cannot_go_on(lab, tmp_path, console):
+    with pytest.raises(CheckpointError, match="nothing to go on from"):
+        run.train(lab.addresses, SHORT, tmp_path, console, resume=True)
+
+
+def test_the_model_of_the_round_that_was_best_to_choose_by_is_taken(lab, tmp_path, console):
+    summary = run.train(lab.addresses, run.Settings(rounds=4, good_enough=1.0, seed=3), tmp_path, console)
+
+    best = Checkpoints(tmp_path).best()
+    chosen_by = [add_up(map(Counts.from_answer, told.values())) for told in best.history]
+    assert summary["best_round"] == best.round
+    assert max(each.accuracy for each in chosen_by) == chosen_by[best.round].accuracy
+
+
+def test_a_run_that_diverges_names_the_worker_and_the_step_and_keeps_the_last_good_model(
+    lab, tmp_path, console, monkeypatch
+):
+    settings = run.Settings(rounds=3, seed=6)
+    run_round = run._run_round
+
+    def wild_after_the_first(federation, strategy, model, settings, *others):
+        if strategy.round:
+            strategy.settings = replace(strategy.settings, learning_rate=1e30)
+        return run_round(federation, strategy, model, settings, *others)
+
+    monkeypatch.setattr(run, "_run_round", wild_after_the_first)
+    with pytest.raises(
+        run.RunStopped, match=r"round 2: training diverged: .* step \d+.*on worker (alice|bob)"
+    ) as stopped:
+        run.train(lab.addresses, settings, tmp_path, console)
+
+    assert "last good round, 1," in str(stopped.value)
+    last = Checkpoints(tmp_path).last({**asdict(settings), "workers": ["alice", "bob"]})
+    assert last.round == 1 and np.isfinite(last.state["weights"]).all()
+    assert not (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize(("strategy", "aggregation"), [("fedadam", "additive"), ("scaffold", "masks")])
+def test_strategies_and_aggregations_are_chosen_by_name(lab, tmp_path, console, strategy, aggregation):
+    settings = run.Settings(
+        rounds=2, good_enough=1.0, model="rnn", strategy=strategy, aggregation=aggregation, learning_rate=0.02
+    )
+
+    summary = run.train(lab.addresses, settings, tmp_path, console)
+
+    assert (summary["model"], summary["strategy"], summary["aggregation"]) == ("rnn", strategy, aggregation)
+    assert summary["loss_final"] < summary["loss_initial"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model": "oracle"}, "no model 'oracle': choose one of tutorial"),
+        ({"strategy": "hope"}, "no strategy 'hope': choose one of fedavg"),
+        ({"optimizer": "luck"}, "no optimizer 'luck': choose one of sgd"),
+        ({"strategy": "scaffold", "optimizer": "adam"}, "scaffold corrects plain gradients"),
+    ],
+)
+def test_settings_that_cannot_be_are_told_before_anything_begins(settings, says):
+    with pytest.raises(ValueError, match=says):
+        run.Settings(**settings)
 
 
 def test_without_a_lab_nothing_is_compared_with_training_in_one_place(lab, tmp_path, console):
