@@ -12,6 +12,8 @@ from pisyft.aggregation.agreement import Ledger, digest_of_values
 from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.protocol import GIVE_UP
 from pisyft.aggregation.rounds import Rounds, Update
+from pisyft.aggregation.signer import Signer
+from pisyft.credentials import Credentials
 from pisyft.learning.vectors import layout_of
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.errors import TransportError, WorkerRestarted
@@ -31,13 +33,15 @@ class Contribution:
 
     Args:
         ledger: decides which rounds the worker takes part in.
+        credentials: sign what it says in rounds with masks, and check what others have signed.
 
     Attributes:
         peers: the other workers, by id. Filled once the server is there that calls them.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._rounds = Rounds(ledger)
+    def __init__(self, ledger: Ledger, credentials: Credentials | None = None) -> None:
+        files = (credentials.authority, credentials.certificate, credentials.key) if credentials else ()
+        self._rounds = Rounds(ledger, Signer(*(file.read_bytes() for file in files)) if files else None)
         self._me = ledger.me
         self.peers: dict[Id, PeerWorker] = {}
 

@@ -54,7 +54,7 @@ def make_worker(
     """
     protocols = ("additive", "masks", "plain") if allow_plain else ("additive", "masks")
     ledger = Ledger(worker_id, peers, Path(models) / "rounds.jsonl", minimum, protocols)
-    contribution = Contribution(ledger)
+    contribution = Contribution(ledger, credentials)
     participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(

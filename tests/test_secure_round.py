@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pisyft.aggregation.agreement import digest_of_values, new_round_id
 from pisyft.aggregation.errors import GivenAway, Refused, RoundAborted
@@ -129,3 +130,33 @@ def test_nobody_but_peers_is_summed_with(federation, message):
     agreement = new_agreement("masks", ["ann", "ben", "mallory"], digest_of_values(message), {"w": (3,)})
     with pytest.raises(Refused, match="ann does not know mallory: start it with --peer mallory"):
         federation.workers[0].call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
+
+
+@pytest.fixture(scope="module")
+def certified(names_folder, hook):
+    """Two workers of a classroom, under the strict policy."""
+    with Lab(names_folder, ["dora", "eve"], policy="strict", certificates=True) as lab:
+        workers = lab.classroom.connect(hook)
+        yield Federation(workers)
+        for worker in workers:
+            worker.close()
+
+
+@pytest.mark.parametrize("aggregation", ["additive", "masks"])
+def test_in_a_classroom_everything_works_as_without_certificates(certified, message, aggregation):
+    assert train(certified, message, aggregation, settings()).total.contributors == ("dora", "eve")
+
+
+def test_in_a_classroom_a_coordinator_cannot_put_its_own_keys_in_between(certified, message):
+    dora, eve = certified.workers
+    agreement = new_agreement(
+        "masks", ["dora", "eve"], digest_of_values(message), layout_of(certified.new_model(), len(message))
+    )
+    keys = {
+        worker.id: worker.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
+        for worker in (dora, eve)
+    }
+    keys["eve"]["mask"] = X25519PrivateKey.generate().public_key().public_bytes_raw()
+
+    with pytest.raises(Refused, match="the keys of eve are not signed by eve"):
+        dora.call("aggregate", round=agreement.round, step="share", message={"keys": {"eve": keys["eve"]}})

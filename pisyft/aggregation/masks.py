@@ -116,7 +116,7 @@ class MasksContributor(Contributor):
     def _public_keys(self) -> dict:
         box = self._box_key.public_key().public_bytes_raw()
         mask = self._mask_key.public_key().public_bytes_raw()
-        signature = self.identity.key.sign(_signed_keys(self.agreement, self.me, box, mask)) if self.identity else b""
+        signature = self.signer.sign(_signed_keys(self.agreement, self.me, box, mask)) if self.signer else b""
         return {"box": box, "mask": mask, "signature": signature}
 
     def _make_shares(self, keys: Mapping[str, Mapping]) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ class MasksContributor(Contributor):
         seen = {self._box_key.public_key().public_bytes_raw(), self._mask_key.public_key().public_bytes_raw()}
         for other, public in keys.items():
             box, mask = public["box"], public["mask"]
-            if self.identity and not self.identity.check(
+            if self.signer and not self.signer.check(
                 other, public["signature"], _signed_keys(self.agreement, other, box, mask)
             ):
                 raise Refused(f"{self.name}: the keys of {other} are not signed by {other}")
@@ -188,12 +188,12 @@ class MasksContributor(Contributor):
         if left < self.minimum:
             raise Refused(f"{self.name}: a sum of {left} updates, and {self.me} helps with {self.minimum} at least")
         self._gone = gone
-        return self.identity.key.sign(_signed_gone(self.agreement, gone)) if self.identity else b""
+        return self.signer.sign(_signed_gone(self.agreement, gone)) if self.signer else b""
 
     def _unmask(self, signatures: Mapping[str, bytes]) -> dict:
-        if self.identity:
+        if self.signer:
             signed = _signed_gone(self.agreement, self._gone)
-            valid = [each for each in self._neighbours if self.identity.check(each, signatures.get(each), signed)]
+            valid = [each for each in self._neighbours if self.signer.check(each, signatures.get(each), signed)]
             if len(valid) + 1 < self.agreement.threshold:
                 raise Refused(
                     f"{self.name}: {len(valid)} neighbours have signed who is gone, and {self.agreement.threshold - 1} "

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pisyft.aggregation.agreement import Agreement
 from pisyft.aggregation.errors import Refused, RoundAborted
 from pisyft.aggregation.fixed_point import Ring
-from pisyft.aggregation.identity import Identity
+from pisyft.aggregation.signer import Signer
 
 JOIN, SHARE, UPLOAD, CONFIRM, UNMASK = "join", "share", "upload", "confirm", "unmask"
 # No step of any protocol: forgets the round.
@@ -44,14 +44,14 @@ class Contributor(ABC):
         agreement: what the participants agree on.
         me: this Pi's id.
         minimum: how many updates a sum must have for this Pi to help with it.
-        identity: signs what this Pi says and checks what others have signed. Without one, the coordinator is trusted
+        signer: signs what this Pi says and checks what others have signed. Without one, the coordinator is trusted
             to carry messages between Pis unchanged.
     """
 
     steps: ClassVar[tuple[str, ...]]
 
-    def __init__(self, agreement: Agreement, me: str, minimum: int = 2, identity: Identity | None = None) -> None:
-        self.agreement, self.me, self.minimum, self.identity = agreement, me, minimum, identity
+    def __init__(self, agreement: Agreement, me: str, minimum: int = 2, signer: Signer | None = None) -> None:
+        self.agreement, self.me, self.minimum, self.signer = agreement, me, minimum, signer
         self.others = tuple(each for each in agreement.participants if each != me)
         self._left = list(self.steps)
 

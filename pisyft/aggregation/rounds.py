@@ -23,10 +23,10 @@ from pisyft.aggregation.agreement import (
 )
 from pisyft.aggregation.errors import Refused
 from pisyft.aggregation.fixed_point import FixedPoint, Layout, Ring
-from pisyft.aggregation.identity import Identity
 from pisyft.aggregation.masks import MasksCollector, MasksContributor, group_size
 from pisyft.aggregation.plain import PlainCollector, PlainContributor
 from pisyft.aggregation.protocol import JOIN, Answer, Collector, Contributor, Message
+from pisyft.aggregation.signer import Signer
 
 Kind = TypeVar("Kind")
 
@@ -85,9 +85,9 @@ def new_agreement(
     return agreement
 
 
-def make_contributor(agreement: Agreement, me: str, minimum: int, identity: Identity | None) -> Contributor:
+def make_contributor(agreement: Agreement, me: str, minimum: int, signer: Signer | None) -> Contributor:
     """A Pi's part in a round of the agreed protocol."""
-    return _known(_CONTRIBUTORS, agreement)(agreement, me, minimum, identity)
+    return _known(_CONTRIBUTORS, agreement)(agreement, me, minimum, signer)
 
 
 def make_collector(agreement: Agreement) -> Collector:
@@ -128,12 +128,12 @@ class Rounds:
 
     Args:
         ledger: decides which rounds this Pi takes part in.
-        identity: signs what this Pi says in a round with masks.
+        signer: signs what this Pi says in a round with masks.
         seconds: a round that is not over by then is given up: its coordinator will not come back.
     """
 
-    def __init__(self, ledger: Ledger, identity: Identity | None = None, seconds: float = ROUND_SECONDS) -> None:
-        self.ledger, self._identity, self._seconds = ledger, identity, seconds
+    def __init__(self, ledger: Ledger, signer: Signer | None = None, seconds: float = ROUND_SECONDS) -> None:
+        self.ledger, self._signer, self._seconds = ledger, signer, seconds
         self._lock = threading.RLock()
         self._contributor: Contributor | None = None
         self._update: Update | None = None
@@ -211,7 +211,7 @@ class Rounds:
         if agreement.round != round_id:
             raise Refused(f"{self.ledger.me}: the agreement is about another round than the call, {round_id[:40]!r}")
         self.ledger.join(agreement)
-        contributor = make_contributor(agreement, self.ledger.me, self.ledger.minimum, self._identity)
+        contributor = make_contributor(agreement, self.ledger.me, self.ledger.minimum, self._signer)
         answer = contributor.answer(JOIN, message)
         self._contributor = contributor
         self._timer = threading.Timer(self._seconds, self.abandon, [agreement.round])

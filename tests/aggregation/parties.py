@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pisyft import classroom
 from pisyft.aggregation.agreement import Agreement, Ledger
-from pisyft.aggregation.identity import Identity
 from pisyft.aggregation.rounds import PROTOCOLS, Rounds, Update, new_agreement
+from pisyft.aggregation.signer import Signer
 from pisyft.aggregation.simulation import Gone
 
 LAYOUT = {"i2h.weight": (4, 3), "i2h.bias": (4,)}
@@ -33,16 +35,25 @@ def make_parties(names: Iterable[str], seed: int = 0, **ledger) -> dict[str, Rou
     return parties
 
 
-def with_identities(names: Iterable[str]) -> dict[str, Rounds]:
-    """The same, each with a key to sign with."""
-    parties = make_parties(names)
-    keys = {name: Ed25519PrivateKey.generate() for name in parties}
-    public = {name: key.public_key() for name, key in keys.items()}
-    signing = {}
+def signing(parties: Mapping[str, Rounds]) -> dict[str, Rounds]:
+    """The same, each with its certificate of a new classroom."""
+    signers = make_signers(parties)
+    made = {name: Rounds(party.ledger, signers[name]) for name, party in parties.items()}
     for name, party in parties.items():
-        signing[name] = Rounds(party.ledger, Identity(keys[name], public))
-        signing[name].keep(update_of(party))
-    return signing
+        made[name].keep(update_of(party))
+    return made
+
+
+def make_signers(names: Iterable[str]) -> dict[str, Signer]:
+    """A classroom's members as signers, the coordinator among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = classroom.create(Path(folder) / "room", dict.fromkeys(names, ("127.0.0.1", 1)))
+        return {
+            name: Signer(
+                *((file.parent / part).read_bytes() for part in ("authority.pem", f"{name}.pem", f"{name}.key"))
+            )
+            for name, file in made.items()
+        }
 
 
 def agree(protocol: str, names: Iterable[str], **changes) -> Agreement:

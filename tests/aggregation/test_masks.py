@@ -12,7 +12,8 @@ from pisyft.aggregation.masks import MasksCollector, MasksContributor, degree, n
 from pisyft.aggregation.protocol import CONFIRM, JOIN, SHARE, UNMASK, UPLOAD
 from pisyft.aggregation.simulation import run_round
 from pisyft.aggregation.streams import add_stream
-from tests.aggregation.parties import LENGTH, agree, ids, make_parties, plain_mean, vanishing, with_identities
+from tests.aggregation.parties import LENGTH, agree, ids, make_parties, make_signers, plain_mean, vanishing
+from tests.aggregation.parties import signing as with_signers
 
 NAMES = ["alice", "bob", "carol", "dave"]
 
@@ -21,7 +22,7 @@ class Play:
     """A round over NAMES, step by step, in which the coordinator may do what it likes."""
 
     def __init__(self, signing: bool = False) -> None:
-        self.parties = with_identities(NAMES) if signing else make_parties(NAMES)
+        self.parties = with_signers(make_parties(NAMES)) if signing else make_parties(NAMES)
         self.agreement = agree("masks", NAMES)
         self.collector = MasksCollector(self.agreement)
         self.questions: dict = {}
@@ -315,7 +316,7 @@ def test_an_answer_that_is_none_is_refused_by_name(step, answer, text):
 
 
 def test_with_signatures_the_sum_is_right_also_when_somebody_vanishes():
-    parties = with_identities(ids(6))
+    parties = with_signers(make_parties(ids(6)))
     total = run_round(agree("masks", parties), parties, vanishing(("pi02", UPLOAD)))
     assert np.abs(total.mean - plain_mean(parties, total.contributors)).max() < 1e-5
     assert total.contributors == ("pi00", "pi01", "pi03", "pi04", "pi05")
@@ -351,13 +352,28 @@ def test_with_signatures_keys_of_another_round_or_participant_are_refused(other_
     questions = play.until(SHARE)
     if other_round:
         replayed = contributor_of(play, "bob")
-        other = MasksContributor(agree("masks", NAMES), "bob", 2, replayed.identity)
+        other = MasksContributor(agree("masks", NAMES), "bob", 2, replayed.signer)
         questions["alice"]["keys"]["bob"] = other.answer(JOIN, {})[0]
     else:
         questions["alice"]["keys"]["bob"] = questions["alice"]["keys"]["carol"]
 
     with pytest.raises(Refused, match="the keys of bob are not signed by bob"):
         play.step("alice", questions)
+
+
+def test_signatures_of_another_classroom_or_member_are_none():
+    ours, theirs = make_signers(["alice", "bob"]), make_signers(["alice", "bob"])
+    message = b"what was said"
+
+    assert ours["alice"].check("bob", ours["bob"].sign(message), message)
+    assert not ours["alice"].check("bob", ours["bob"].sign(message), b"something else")
+    assert not ours["alice"].check("bob", ours["alice"].sign(message), message)
+    assert not ours["alice"].check("bob", ours["coordinator"].sign(message), message)
+    assert not ours["alice"].check("coordinator", ours["coordinator"].sign(message), message)
+    assert not ours["alice"].check("bob", theirs["bob"].sign(message), message)
+    signature = ours["bob"].sign(message)
+    for wrong in (None, 7, b"", b"\0", b"\xff" * 200, signature[:-1], signature[:2], signature[2:]):
+        assert not ours["alice"].check("bob", wrong, message)
 
 
 def test_with_signatures_the_pis_notice_when_each_is_told_something_else():
