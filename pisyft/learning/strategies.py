@@ -244,7 +244,9 @@ class Trainee:
 
     def _train_scaffold(self, model, message, settings, report) -> tuple[torch.Tensor, FitResult]:
         start, common = message.chunk(2)
-        own = self.control if self.control is not None else torch.zeros_like(common)
+        # A new run, or another model, begins with none.
+        fresh = self.control is None or settings.round == 0 or self.control.shape != common.shape
+        own = torch.zeros_like(common) if fresh else self.control
         load_vector(model, start)
         result = fit(model, self.names, settings, report, correction=common - own)
         change = to_vector(model) - start
