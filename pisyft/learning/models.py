@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from pisyft.learning.alphabet import TUTORIAL
@@ -154,7 +155,7 @@ class NGrams(Model):
     """
 
     def __init__(
-        self, n_letters: int, n_languages: int, n_rows: int = 6000, longest: int = 4, dropout: float = 0.4
+        self, n_letters: int, n_languages: int, n_rows: int = 13_000, longest: int = 4, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.n_letters, self.n_languages, self.n_rows = n_letters, n_languages, n_rows
@@ -180,7 +181,7 @@ class NGrams(Model):
         found = []
         run, whole = torch.zeros_like(marked), torch.ones_like(marked, dtype=torch.bool)
         for length in range(self.longest):
-            before = torch.cat((nothing.expand(length, -1), marked[: len(marked) - length]))
+            before = functional.pad(marked, (0, 0, length, 0))[: len(marked)]
             run = (run * 1_000_003 + before + 7_919 * (length + 1)) % 2_147_483_647
             whole = whole & (before > 0)
             found.append(torch.where(whole, run % self.n_rows, self.n_rows))
@@ -215,7 +216,7 @@ MODELS: dict[str, Callable[[int, int], Model]] = {
     "gru": lambda letters, languages: Recurrent(nn.GRU, letters, languages, 64, 192, dropout=0.3),
     "ngrams": NGrams,
     "committee": lambda letters, languages: Committee(
-        NGrams(letters, languages, n_rows=9000),
+        NGrams(letters, languages, n_rows=9000, dropout=0.4),
         Recurrent(nn.GRU, letters, languages, 32, 160, dropout=0.4, bidirectional=True),
     ),
 }

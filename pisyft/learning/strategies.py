@@ -244,7 +244,9 @@ class Trainee:
 
     def _train_scaffold(self, model, message, settings, report) -> tuple[torch.Tensor, FitResult]:
         start, common = message.chunk(2)
-        own = self.control if self.control is not None else torch.zeros_like(common)
+        own = self.control
+        if own is None or settings.round == 0 or own.shape != common.shape:  # a new run, or another model
+            own = torch.zeros_like(common)
         load_vector(model, start)
         result = fit(model, self.names, settings, report, correction=common - own)
         change = to_vector(model) - start

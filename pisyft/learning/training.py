@@ -135,7 +135,8 @@ def fit(
             (loss * len(opinions)).backward()
             with torch.no_grad():
                 for index, parameter in enumerate(parameters):
-                    assert parameter.grad is not None
+                    if parameter.grad is None:  # no part in what the model says
+                        continue
                     if settings.proximal:
                         parameter.grad.add_(parameter - start[index], alpha=settings.proximal)
                     if corrections is not None:

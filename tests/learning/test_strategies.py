@@ -87,6 +87,17 @@ def test_the_control_variate_of_all_is_the_mean_of_the_workers_own(workers):
     assert torch.allclose(scaffold.control.float(), mean, atol=1e-6)
 
 
+def test_a_new_run_begins_without_the_control_variates_of_the_last(workers):
+    settings = replace(WHOLE, batch_size=2, steps=3, seed=0)
+    used, new = Trainee(workers[0]), Trainee(workers[0])
+    scaffold = strategy("scaffold", settings)
+    used.train(new_model(), scaffold.message() + 1, replace(scaffold.training(), round=5))
+
+    again, first = (trainee.train(new_model(), scaffold.message(), scaffold.training())[0] for trainee in (used, new))
+
+    assert torch.equal(again, first)
+
+
 def test_scaffold_keeps_unequal_workers_closer_to_training_in_one_place_than_fedavg(workers):
     """Many steps of each worker alone between averages pull FedAvg away; the control variates hold against it."""
     settings = replace(WHOLE, steps=20, learning_rate=0.02)

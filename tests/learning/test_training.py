@@ -143,6 +143,15 @@ def test_a_correction_is_added_to_the_gradient():
     assert torch.allclose(after, start - 0.1 * (gradient + 1), atol=1e-6)
 
 
+def test_a_parameter_that_has_no_part_in_the_answer_stays_as_it_is():
+    model = new_model()
+    model.idle = torch.nn.Parameter(torch.ones(3))
+
+    fit(model, encode(NAMES), TrainingSettings(batch_size=2, proximal=0.1))
+
+    assert model.idle.tolist() == [1, 1, 1]
+
+
 def test_gradients_are_clipped_to_a_length():
     start = to_vector(new_model())
 
