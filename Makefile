@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance lint bench-learning bench-aggregation faults clean
+.PHONY: help install demo test conformance lint bench bench-learning bench-aggregation faults clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -39,6 +39,9 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/ready  ## how fast, how small; against the original stack where there is a Python 3.7: artifacts/bench/
+	$(BIN)/python benchmarks/bench.py $(if $(PYTHON37),--original $(PYTHON37))
 
 bench-learning: .venv/ready  ## what federated training reaches on names nobody trained on: artifacts/bench-learning/
 	$(BIN)/python benchmarks/bench_learning.py $(if $(QUICK),--quick)

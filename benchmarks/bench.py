@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -185,7 +186,7 @@ def fit(bench: Bench) -> Figures:
         return answer["fit"]["names"] / answer["seconds"]
 
     def by_hand() -> float:
-        answer = plain.ask(settings | {"seed": mixed})
+        answer = plain.ask({"fit": settings | {"seed": mixed}})
         losses.add(round(answer["loss"], 9))
         return answer["names"] / answer["seconds"]
 
@@ -199,6 +200,35 @@ def fit(bench: Bench) -> Figures:
     if len(losses) > 1:
         raise RuntimeError(f"fit and plain PyTorch do not train alike: their losses are {sorted(losses)}")
     return {"fit_over_plain": bench.ratio("fit: names/s", "plain PyTorch: names/s", digits=3)}
+
+
+def rounds(bench: Bench) -> Figures:
+    """A round of two workers, and what the slower of them computes in it: training and counting, in plain PyTorch."""
+    number = 0
+
+    def settings() -> dict:
+        # The same training twice could be summed twice, which workers refuse.
+        return {"batch_size": 32, "learning_rate": 0.1, "steps": 8, "seed": number}
+
+    def whole() -> float:
+        nonlocal number
+        number += 1
+        return 1000 * ours.ask({"round": settings()})["seconds"]
+
+    def computation() -> float:
+        with ThreadPoolExecutor(len(plain)) as pool:
+            answers = pool.map(lambda each: each.ask({"round": settings()}), plain)
+        return 1000 * max(answer["seconds"] for answer in answers)
+
+    with ExitStack() as until_done:
+        lab = until_done.enter_context(Lab(NAMES, WORKERS, seed=SEED))
+        ours = until_done.enter_context(bench.ours(lab))
+        plain = [until_done.enter_context(program("plain.py", lab.names_of(each), SEED)) for each in WORKERS]
+        for _ in range(3):
+            whole(), computation()
+        bench.in_turns(15, {"round: ms": whole, "its computation: ms": computation})
+    pairs = zip(bench.details["round: ms"], bench.details["its computation: ms"], strict=True)
+    return {"round_overhead_ms": round(statistics.median(all_of_it - needed for all_of_it, needed in pairs), 1)}
 
 
 def start(bench: Bench) -> Figures:
@@ -225,7 +255,7 @@ def start(bench: Bench) -> Figures:
 def memory(bench: Bench) -> Figures:
     """Resident memory of a worker with its names, after a round, and of a process that has imported PyTorch."""
     with Lab(NAMES, WORKERS) as lab, bench.ours(lab) as ours:
-        ours.ask({"fit": {"passes": 1}})
+        ours.ask({"round": {"passes": 1}})
         process = next(each for each in psutil.process_iter(["pid", "cmdline"]) if _is_worker(each, lab, "alice"))
         worker = process.memory_info().rss / 2**20
         with Process([sys.executable, "-c", "import torch; print('ready', flush=True); input()"]) as bare:
@@ -252,6 +282,7 @@ GROUPS: dict[str, Callable[[Bench], Figures]] = {
     "pointers": pointers,
     "delayed": delayed,
     "fit": fit,
+    "rounds": rounds,
     "start": start,
     "memory": memory,
 }

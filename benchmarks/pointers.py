@@ -4,7 +4,8 @@
 
 Commands: {"send": [[[letter, ...], language], ...]} sends names; {"train": true} trains on them one by one, as
 `original.py` does, except that the model stays where it is; {"own": count, "batch": size} trains on the workers' own
-names; {"fit": settings} has the first worker train on its own.
+names; {"fit": settings} has the first worker train on its own; {"round": settings} is a whole round without pointers:
+all workers train, a secure sum of what they learned, and an evaluation of the mean.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import cached_property
 
 import pisyft  # noqa: F401  (first: it has PySyft repaired)
 
@@ -20,11 +22,13 @@ import syft
 import torch
 from torch import nn
 
+from pisyft.federation import Federation
 from pisyft.learning.alphabet import TUTORIAL
 from pisyft.learning.encoding import one_hot
 from pisyft.learning.models import RNN, make_model
 from pisyft.learning.remote import find_names, train_batch
-from pisyft.learning.vectors import to_vector
+from pisyft.learning.training import TrainingSettings
+from pisyft.learning.vectors import load_vector, to_vector
 from pisyft.transport import WebsocketClientWorker
 
 LONGEST, LEARNING_RATE = 19, 0.005
@@ -97,6 +101,16 @@ class Trainer:
         weights = to_vector(make_model("tutorial", TUTORIAL.size, 18, seed=0)).detach().numpy()
         return self.workers[0].call("fit", round="bench", model="tutorial", weights=weights, settings=settings)
 
+    @cached_property
+    def federation(self) -> Federation:
+        return Federation(self.workers)
+
+    def round(self, settings: dict) -> None:
+        model = self.federation.new_model()
+        weights = to_vector(model).detach().numpy()
+        trained = self.federation.train_and_sum(model, "tutorial", weights, TrainingSettings(**settings))
+        self.federation.evaluate(load_vector(model, torch.tensor(weights + trained.total.mean)))
+
 
 def main() -> None:
     torch.set_num_threads(1)
@@ -113,6 +127,8 @@ def main() -> None:
             answer["losses"] = trainer.train(names)
         elif "own" in command:
             trainer.train_on_own(command["own"], command["batch"])
+        elif "round" in command:
+            trainer.round(command["round"])
         else:
             answer["fit"] = trainer.fit(command["fit"])
         answer["waits"] = trainer.waits() - waits
