@@ -135,7 +135,8 @@ def train_in_a_lab(
 
         def train_centrally() -> Counts:
             with console.status("Training the same model on all names in one place, to compare"):
-                answer = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
+                passes = round(settings.rounds * settings.passes)
+                answer = lab.train_centrally(passes, settings.batch_size, settings.learning_rate)
             return Counts.from_answer(answer)
 
         key = coordinator_key(out / "lab" / "coordinator.key")
