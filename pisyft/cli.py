@@ -285,6 +285,7 @@ def worker(
     show_default=True,
     help="The names that --lab deals out.",
 )
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Of the workers of --lab.")
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
@@ -324,6 +325,7 @@ def train(
     classroom: Path | None,
     workers: tuple,
     names: Path,
+    alphabet: str,
     rounds: int,
     batch_size: int,
     learning_rate: float,
@@ -393,7 +395,7 @@ def train(
         raise Problem(str(error)) from error
     try:
         if lab:
-            run.train_in_a_lab(names, settings, out, resume=resume)
+            run.train_in_a_lab(names, settings, out, resume=resume, alphabet=alphabet)
         else:
             credentials = room.credentials if room else None
             run.train(addresses, settings, out, credentials=credentials, alone=alone, resume=resume)
