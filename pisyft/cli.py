@@ -13,7 +13,7 @@ import click
 import pisyft
 from pisyft.cli_classroom import classroom
 from pisyft.cli_data import ALPHABETS, data, names
-from pisyft.cli_models import predict, release, runs
+from pisyft.cli_models import models_option, predict, release, released_folder, runs
 from pisyft.compat import requirements
 from pisyft.problems import Problem
 
@@ -285,6 +285,7 @@ def worker(
     show_default=True,
     help="The names that --lab deals out.",
 )
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Of the workers of --lab.")
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
@@ -324,6 +325,7 @@ def train(
     classroom: Path | None,
     workers: tuple,
     names: Path,
+    alphabet: str,
     rounds: int,
     batch_size: int,
     learning_rate: float,
@@ -393,7 +395,7 @@ def train(
         raise Problem(str(error)) from error
     try:
         if lab:
-            run.train_in_a_lab(names, settings, out, resume=resume)
+            run.train_in_a_lab(names, settings, out, resume=resume, alphabet=alphabet)
         else:
             credentials = room.credentials if room else None
             run.train(addresses, settings, out, credentials=credentials, alone=alone, resume=resume)
@@ -401,3 +403,54 @@ def train(
         raise Problem(str(error)) from error
     except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
         raise Problem(str(error)) from error
+
+
+@release.command()
+@click.option("--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom.")
+@click.option("--worker", "workers", type=Address(), multiple=True, help="A worker to visit; once for each.")
+@models_option
+def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None:
+    """Bring the released model to workers that were away, as the next `pisyft train` does, too.
+
+    \b
+    Example, on the coordinator's laptop:
+      pisyft release deliver --classroom classroom/coordinator
+    """
+    _need_pysyft()
+    room = _classroom(classroom) if classroom else None
+    addresses = dict(room.pis) if room else _by_id(workers)
+    store_folder = released_folder(models)
+
+    import syft
+    import torch
+
+    from pisyft.release import ModelStore, Pending, ReleaseError, coordinator_key
+    from pisyft.rollout import deliver as bring
+    from pisyft.transport import WebsocketClientWorker
+    from pisyft.transport.errors import TransportError
+
+    store = ModelStore(store_folder)
+    hook = syft.TorchHook(torch)
+    try:
+        for worker, version in Pending(store).versions().items():
+            if worker not in addresses:
+                click.echo(f"{worker} lacks version {version}: say where it is, with --worker {worker}=HOST:PORT")
+                continue
+            host, port = addresses[worker]
+            try:
+                client = WebsocketClientWorker(
+                    hook, host, port, id=worker, credentials=room.credentials if room else None
+                )
+            except TransportError as error:
+                click.echo(f"{worker} lacks version {version}: {error}")
+                continue
+            try:
+                delivered = bring([client], store, coordinator_key())
+            finally:
+                client.close()
+            click.echo(f"{worker} {'has' if delivered else 'still lacks'} version {version}")
+    except ReleaseError as error:
+        raise Problem(str(error)) from error
+    if left := Pending(store).versions():
+        raise Problem(f"not delivered to {', '.join(left)}")
+    click.echo("Every worker has the release.")

@@ -21,7 +21,7 @@ models_option: Callable = click.option(
 )
 
 
-def _folder(models: Path | None) -> Path:
+def released_folder(models: Path | None) -> Path:
     if models is None:
         models = next((place for place in PLACES if (place / "current").exists()), None)
     if models is None:
@@ -43,7 +43,7 @@ def predict(names: tuple[str, ...], top: int, version: int | None, as_json: bool
       pisyft predict Qing Gadler --top 3
       pisyft predict --json < names.txt
     """
-    folder = _folder(models)
+    folder = released_folder(models)
     if not names and sys.stdin.isatty():
         raise Problem("give surnames, as in: pisyft predict Qing Gadler")
 
@@ -107,7 +107,7 @@ def list_(models: Path | None, as_json: bool) -> None:
     from pisyft import charts
     from pisyft.release import ModelStore, ReleaseError
 
-    store = ModelStore(_folder(models))
+    store = ModelStore(released_folder(models))
     try:
         cards = [store.load(version)[0] for version in store.versions()]
     except ReleaseError as error:
@@ -128,7 +128,7 @@ def show(version: int | None, models: Path | None, as_json: bool) -> None:
     """Show the card of the model in use, or of another version."""
     from pisyft.release import ModelStore, ReleaseError
 
-    store = ModelStore(_folder(models))
+    store = ModelStore(released_folder(models))
     try:
         card, _ = store.load(version)
         digest = store.digest(card.version)
@@ -149,7 +149,7 @@ def rollback(version: int | None, models: Path | None) -> None:
     """
     from pisyft.release import ModelStore, ReleaseError
 
-    store = ModelStore(_folder(models))
+    store = ModelStore(released_folder(models))
     before = store.current
     try:
         card = store.rollback(version)

@@ -45,6 +45,7 @@ class Lab:
         allow_plain: whether the workers take part in sums that hide nothing.
         certificates: whether workers and coordinator prove to each other who they are, with certificates of a
             classroom that is made for this lab.
+        alphabet: the letters that names are spelled in, "tutorial" or "unicode".
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
@@ -63,11 +64,12 @@ class Lab:
         policy: str = "teach",
         allow_plain: bool = False,
         certificates: bool = False,
+        alphabet: str = "tutorial",
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
         self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
-        self._allow_plain, self._certificates = allow_plain, certificates
+        self._allow_plain, self._certificates, self._alphabet = allow_plain, certificates, alphabet
         self.classroom: Classroom | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
@@ -170,6 +172,7 @@ class Lab:
     def _deal(self) -> None:
         self._run(
             *("pisyft", "data", "split", self.names, "--into", self.folder, "--seed", self.seed),
+            *("--alphabet", self._alphabet),
             *(argument for worker in self.workers for argument in ("--worker", worker)),
         )
 
@@ -189,7 +192,7 @@ class Lab:
         command = [
             *(sys.executable, "-m", "pisyft", "worker", "--host", host, "--port", str(port)),
             *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
-            *("--seed", str(self.seed), "--policy", self.policy),
+            *("--seed", str(self.seed), "--policy", self.policy, "--alphabet", self._alphabet),
             *("--listen-fd", str(listener.fileno()), "--until-stdin-closes"),
         ]
         if self._certificates:

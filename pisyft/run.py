@@ -124,23 +124,30 @@ class Trained:
 
 
 def train_in_a_lab(
-    names: Path, settings: Settings, out: Path, console: Console | None = None, resume: bool = False
+    names: Path,
+    settings: Settings,
+    out: Path,
+    console: Console | None = None,
+    resume: bool = False,
+    alphabet: str = "tutorial",
 ) -> dict:
     """Train with two local workers, and beside it the same model on all names in one place, and on each worker's."""
     console = console or Console()
     console.print("Starting alice and bob, each with names of its own ...")
     allow_plain = settings.aggregation == "plain"
-    with Lab(names, ["alice", "bob"], out / "lab", settings.seed, "strict", allow_plain, certificates=True) as lab:
+    with Lab(names, ["alice", "bob"], out / "lab", settings.seed, "strict", allow_plain, True, alphabet) as lab:
         assert lab.classroom is not None
 
         def train_centrally() -> Counts:
             with console.status("Training the same model on all names in one place, to compare"):
-                answer = lab.train_centrally(settings.rounds, settings.batch_size, settings.learning_rate)
+                passes = round(settings.rounds * settings.passes)
+                answer = lab.train_centrally(passes, settings.batch_size, settings.learning_rate)
             return Counts.from_answer(answer)
 
         key = coordinator_key(out / "lab" / "coordinator.key")
-        # Only the tutorial's network is trained in one place, with SGD.
-        central = train_centrally if (settings.model, settings.optimizer) == ("tutorial", "sgd") else None
+        # Only the tutorial's network is trained in one place, with SGD and the tutorial's letters.
+        as_in_tutorial = (settings.model, settings.optimizer, alphabet) == ("tutorial", "sgd", "tutorial")
+        central = train_centrally if as_in_tutorial else None
         return train(
             *(lab.addresses, settings, out, console, central, lab.classroom.credentials),
             alone=True,

@@ -17,7 +17,7 @@ from pisyft.learning.evaluation import predict
 from pisyft.learning.models import make_model
 from pisyft.learning.released import load_released
 from pisyft.learning.vectors import to_vector
-from pisyft.release import Card, ModelStore, ReleaseError
+from pisyft.release import Card, ModelStore, Pending, ReleaseError
 from tests.helpers import PATIENCE_SECONDS, run_pisyft, run_python
 
 LANGUAGES = ("Czech", "Greek", "Irish", "Korean")
@@ -181,6 +181,32 @@ def test_a_rollback_that_cannot_be_is_told(models):
 
     assert done.returncode == 2
     assert done.stderr == f"Error: no released model in {models} of version 7\n"
+
+
+def test_a_worker_that_was_away_is_brought_the_release(lab, workers, tmp_path):
+    told = workers[0].call("describe")
+    store = ModelStore(tmp_path / "models")
+    card = Card(
+        told["newest"] + 1,
+        *("tutorial", tuple(told["languages"]), 0.5, ("alice", "bob"), 3),
+        alphabet_digest=told["alphabet_digest"],
+    )
+    store.add(card, to_vector(make_model("tutorial", 57, 4)).numpy())
+    Pending(store).owe(["alice", "carol"], card.version)
+    host, port = lab.addresses["alice"]
+
+    done = run_pisyft("release", "deliver", "--worker", f"alice={host}:{port}", "--models", store.folder)
+
+    assert f"alice has version {card.version}\n" in done.stdout
+    assert workers[0].call("describe")["released"] == card.version
+    assert "say where it is, with --worker carol=HOST:PORT" in done.stdout
+    assert (done.returncode, done.stderr) == (2, "Error: not delivered to carol\n")
+
+
+def test_with_nobody_away_there_is_nothing_to_bring(models):
+    done = run_pisyft("release", "deliver", "--models", models)
+
+    assert (done.returncode, done.stdout) == (0, "Every worker has the release.\n")
 
 
 RUN = {

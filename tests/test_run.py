@@ -16,7 +16,7 @@ from pisyft import run
 from pisyft.checkpoints import CheckpointError, Checkpoints
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
-from pisyft.learning.names import read_folder, total
+from pisyft.learning.names import read_folder, total, write_folder
 from pisyft.release import ModelStore
 from tests.helpers import processes_about, run_pisyft, run_python
 
@@ -255,6 +255,25 @@ def test_a_run_that_diverges_names_the_worker_and_the_step_and_keeps_the_last_go
     last = Checkpoints(tmp_path).last({**asdict(settings), "workers": ["alice", "bob"]})
     assert last.round == 1 and np.isfinite(last.state["weights"]).all()
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_names_in_greek_and_cyrillic_letters_are_learned_and_guessed(tmp_path, console):
+    letters = {"Greek": "αβγδεηιλμνορσ", "Russian": "абвгдежиклмно"}
+    names = {
+        language: sorted({f"{a}{b}{c}".capitalize() for a in of for b in of[:3] for c in of[:3]})
+        for language, of in letters.items()
+    }
+    write_folder(names, tmp_path / "names")
+    settings = run.Settings(rounds=4, good_enough=0, model="gru", optimizer="adam", learning_rate=0.01)
+
+    summary = run.train_in_a_lab(tmp_path / "names", settings, tmp_path / "out", console, alphabet="unicode")
+    predicted = run_pisyft("predict", "Βαγγο", "Ёжиков", "--json", "--models", tmp_path / "out" / "models")
+
+    assert (summary["alphabet"], summary["names_total"]) == ("unicode", sum(map(len, names.values())))
+    assert summary["accuracy_final"] > 0.9  # two scripts are easy to tell apart
+    assert summary["centralised_accuracy"] is None
+    guesses = [each["guesses"][0]["language"] for each in json.loads(predicted.stdout)["names"]]
+    assert guesses == ["Greek", "Russian"]
 
 
 @pytest.mark.parametrize(("strategy", "aggregation"), [("fedadam", "additive"), ("scaffold", "masks")])
