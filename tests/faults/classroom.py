@@ -228,6 +228,10 @@ class Classroom:
         for worker in killed:
             self.wait_for(worker)
 
+    def address_of(self, worker: str) -> str:
+        """Where a coordinator finds a worker, `host:port`."""
+        return self._address("", worker)
+
     def _address(self, caller: str, worker: str) -> str:
         """Where a caller finds a worker."""
         proxy = self.proxies.get((caller, worker))

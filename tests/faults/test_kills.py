@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.faults.classroom import AFTER, BEFORE, Classroom, KillPoint
+from tests.helpers import wait_until
 
 WORKERS = ["alice", "bob", "carol", "dave"]
 
@@ -92,3 +96,27 @@ def test_with_masks_too_few_survivors_give_the_round_up(classroom, federation):
     expect(outcome, "aborted")
     assert "in step 'unmask' because of alice, bob" in outcome.text
     assert classroom.keeps_a_part_of(outcome.aborted.round) == []
+
+
+@pytest.mark.parametrize("protocol", ["additive", "masks"])
+def test_a_coordinator_that_dies_in_the_middle_holds_nobody_up(classroom, federation, tmp_path, protocol):
+    addresses = [f"--worker={worker}={classroom.address_of(worker)}" for worker in WORKERS]
+    command = ["train", *addresses, "--rounds", "10000", "--aggregation", protocol, "--out", str(tmp_path / "run")]
+    given = classroom.folder / "alice" / "models" / "rounds.jsonl"
+    before = len(given.read_bytes().splitlines()) if given.exists() else 0
+    coordinator = subprocess.Popen(
+        [sys.executable, "-m", "pisyft", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(
+            lambda: given.exists() and len(given.read_bytes().splitlines()) > before + 4, "two updates are given away"
+        )
+        assert coordinator.poll() is None
+    finally:
+        coordinator.kill()
+        coordinator.wait()
+
+    outcome = classroom.run_round(federation, protocol)
+
+    expect(outcome, "finished")
+    assert list(outcome.total.contributors) == WORKERS
