@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 import pisyft
+from pisyft.addresses import Address
 from pisyft.cli_classroom import classroom
 from pisyft.cli_data import ALPHABETS, data, names
 from pisyft.cli_models import models_option, predict, release, released_folder, runs
@@ -19,21 +20,6 @@ from pisyft.problems import Problem
 
 if TYPE_CHECKING:
     from pisyft.classroom import Classroom
-
-
-class Address(click.ParamType):
-    """`ID=HOST:PORT`, as a tuple."""
-
-    name = "ID=HOST:PORT"
-
-    def convert(self, value, param, ctx):
-        if isinstance(value, tuple):
-            return value
-        worker, equals, address = value.partition("=")
-        host, colon, port = address.rpartition(":")
-        if not (worker and equals and host and colon and port.isdigit() and 0 < int(port) < 65536):
-            self.fail(f"{value!r} is not ID=HOST:PORT, as in bob=192.168.1.22:8777", param, ctx)
-        return worker, (host.strip("[]"), int(port))
 
 
 def _by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
@@ -137,7 +123,7 @@ for command in (classroom, data, names, predict, release, runs):
 )
 @click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Alike on all workers.")
-@click.option("--seed", default=0, show_default=True, help="Chooses the names that are held out.")
+@click.option("--seed", type=int, help="Orders the names, to repeat a run exactly.  [default: a new secret each time]")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -155,7 +141,7 @@ def worker(
     min_participants: int | None,
     allow_plain: bool,
     alphabet: str,
-    seed: int,
+    seed: int | None,
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
@@ -197,7 +183,7 @@ def worker(
 
     letters = alphabet_by_name(alphabet)
     try:
-        names = read_parts(data_folder, letters, seed)
+        names = read_parts(data_folder, letters, seed or 0)
     except NamesError as error:
         raise Problem(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets
 import signal
 import socket
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ def make_worker(
     allow_plain: bool = False,
     alphabet: Alphabet = TUTORIAL,
     folder: WatchedFolder | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     verbose: bool = False,
     listener: socket.socket | None = None,
     credentials: Credentials | None = None,
@@ -43,6 +44,8 @@ def make_worker(
 
     Args:
         minimum: how many participants a secure sum must have for this worker to take part.
+        seed: mixed into the order of the names; by default one that nobody knows, so that no coordinator can tell
+            which names a step of training was about.
         credentials: the worker's in a classroom; who calls needs some of the same classroom.
         allow_plain: whether it takes part in sums that hide nothing, too.
         alphabet: the letters that names are spelled in.
@@ -55,6 +58,8 @@ def make_worker(
     protocols = ("additive", "masks", "plain") if allow_plain else ("additive", "masks")
     ledger = Ledger(worker_id, peers, Path(models) / "rounds.jsonl", minimum, protocols)
     contribution = Contribution(ledger, credentials)
+    if seed is None:
+        seed = secrets.randbits(63)
     participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(

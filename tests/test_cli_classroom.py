@@ -68,12 +68,14 @@ def test_a_worker_says_what_is_missing_before_it_starts(room, names_folder, monk
     assert_problem(run_pisyft("worker", "--data", names_folder, *options), says)
 
 
-@pytest.mark.parametrize("pi", ["alice", "alice=", "=10.0.0.1", "alice=10.0.0.1:0", "alice=10.0.0.1:port"])
+@pytest.mark.parametrize(
+    "pi", ["alice", "alice=", "=10.0.0.1", "alice=10.0.0.1:0", "alice=10.0.0.1:port", "alice=10.0.0.1:", "alice=[::1"]
+)
 def test_an_address_that_is_none_is_told(tmp_path, pi):
     done = run_pisyft("classroom", "create", "--into", tmp_path / "room", "--pi", pi)
 
     assert done.returncode == 2
-    assert f"{pi!r} is not ID=HOST or ID=HOST:PORT, as in bob=192.168.1.22" in " ".join(done.stderr.split())
+    assert f"{pi!r} is not ID=HOST[:PORT], as in bob=192.168.1.22:8777" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
