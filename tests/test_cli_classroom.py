@@ -1,6 +1,7 @@
 """`pisyft classroom`, and the worker that is started with a folder of it."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -31,9 +32,10 @@ def test_a_classroom_is_made_as_it_was_asked_for(room):
 
 
 def test_a_worker_started_with_its_folder_answers_the_coordinator(room, names_folder, tmp_path, hook):
+    shutil.copytree(names_folder, tmp_path / "names")  # the worker writes down what it holds out
     command = [
         *(sys.executable, "-m", "pisyft", "worker", "--classroom", room / "alice", "--port", "0"),
-        *("--data", names_folder, "--models", tmp_path / "models"),
+        *("--data", tmp_path / "names"),
     ]
     with subprocess.Popen(command, env=run_environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
