@@ -283,6 +283,14 @@ def worker(
     metavar="ACCURACY",
     help="Release the model if it is this accurate on every worker.",
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    metavar="ACCURACY",
+    help="Release it if no worker is worse off by more than this than with the model that it has.",
+)
 @click.option("--model", default="tutorial", show_default=True, help="The network's name.")
 @click.option("--strategy", default="fedavg", show_default=True, help="What becomes of the workers' models.")
 @click.option(
@@ -316,6 +324,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     good_enough: float,
+    margin: float,
     model: str,
     strategy: str,
     aggregation: str,
@@ -376,6 +385,7 @@ def train(
             aggregation=aggregation,
             optimizer=optimizer,
             passes=passes,
+            margin=margin,
         )
     except ValueError as error:
         raise Problem(str(error)) from error
