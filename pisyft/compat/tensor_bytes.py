@@ -1,6 +1,7 @@
 """Tensors on the wire: dtype, shape and raw bytes instead of a pickle."""
 
 import math
+import sys
 
 import msgpack
 import torch
@@ -55,13 +56,13 @@ def deserialize_tensor(worker, tensor_bytes: bytes) -> torch.Tensor:
     broke="sending a tensor pickles all that PySyft hangs on it, and whoever reads a pickle runs what is in it",
 )
 def tensor_serialization() -> None:
-    import syft.serde.msgpack.torch_serde
-    import syft.serde.protobuf.torch_serde
-    import syft.serde.torch.serde
+    import syft.serde.torch.serde  # noqa: F401
 
-    for module in (syft.serde.torch.serde, syft.serde.msgpack.torch_serde, syft.serde.protobuf.torch_serde):
-        module.torch_tensor_serializer = serialize_tensor
-        module.torch_tensor_deserializer = deserialize_tensor
+    # The first is where the others have it from: a module that is not imported yet will find the right one there.
+    for name in ("syft.serde.torch.serde", "syft.serde.msgpack.torch_serde", "syft.serde.protobuf.torch_serde"):
+        if name in sys.modules:
+            sys.modules[name].torch_tensor_serializer = serialize_tensor
+            sys.modules[name].torch_tensor_deserializer = deserialize_tensor
 
 
 # What PySyft sets on tensors. None of it means anything in a file.
