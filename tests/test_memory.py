@@ -1,6 +1,7 @@
 """What a worker holds and imports: nothing that is left over from a round, and nothing it has no use for."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -23,9 +24,10 @@ NOT_NEEDED = set(
 )
 
 
-def test_a_worker_imports_nothing_that_it_has_no_use_for_also_when_it_trains(names_folder, hook):
+def test_a_worker_imports_nothing_that_it_has_no_use_for_also_when_it_trains(names_folder, tmp_path, hook):
+    names = shutil.copytree(names_folder, tmp_path / "names")  # the worker writes down what it holds out
     process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(names_folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WORKER, str(names)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         port = int(process.stdout.readline().partition("127.0.0.1:")[2].partition(":")[0])
