@@ -225,6 +225,18 @@ def means():
 
 
 @check
+def maximum_of_nothing():
+    syft, workers = hooked()
+    for name in ("max", "argmax"):
+        try:
+            getattr(shared(syft, [], workers), name)()
+        except RuntimeError as error:
+            assert "no numbers to choose among" in str(error)
+        else:
+            raise AssertionError(f"the {name} of no numbers is something")
+
+
+@check
 def comparisons():
     syft, workers = hooked()
     x, y = torch.tensor([1.5, -2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0])

@@ -274,6 +274,7 @@ ELSEWHERE = {
     "PaillierTensor": "needs phe",
     "OnnxModel": "needs onnx and crypten",
     "VirtualWorker": "workers: below",
+    "Operation": "PiSyft's own: tests/transport/test_operation.py",
     "WebsocketClientWorker": "tests/transport",
 }
 
