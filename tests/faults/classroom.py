@@ -41,6 +41,8 @@ from tests.proxy import Proxy
 # A round that takes longer than this hangs.
 HANG_SECONDS = 120.0
 
+_SEED = 0
+
 BEFORE, DURING, AFTER = MOMENTS = ("before", "during", "after")
 STEPS = {
     "additive": ("join", "share", "fit", "upload"),
@@ -196,6 +198,7 @@ class Classroom:
         command = [
             *(sys.executable, "-m", "pisyft", "worker", "--id", worker, "--port", str(self._ports[worker])),
             *("--data", str(self.folder / worker / "names"), "--until-stdin-closes", *peers),
+            *("--seed", str(_SEED)),  # so that the same can be learned here, to compare
         ]
         with self._log(worker).open("wb") as log:
             self._processes[worker] = subprocess.Popen(
@@ -320,7 +323,9 @@ class _Learner(Contribution):
 def learn(folder: Path, worker: str, message: np.ndarray, settings: TrainingSettings) -> Update:
     """Train as the worker with this folder does, in this process."""
     learner = _Learner(Ledger(worker, []))
-    participant = Participant(worker, read_parts(folder / "names"), 0, ModelStore(folder / "none"), learner)
+    participant = Participant(
+        worker, read_parts(folder / "names", seed=_SEED), _SEED, ModelStore(folder / "none"), learner
+    )
     calling = Calling(Caller("me", is_peer=False), lambda _: None)
     participant.fit(calling, round="", model="tutorial", weights=message, settings=asdict(settings))
     return learner.update
