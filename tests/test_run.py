@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +20,7 @@ from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.names import read_folder, total, write_folder
 from pisyft.release import ModelStore
-from tests.helpers import processes_about, run_pisyft, run_python
+from tests.helpers import processes_about, run_pisyft, run_python, wait_until
 
 # What design.md promises.
 KEYS = set(
@@ -336,3 +338,19 @@ def test_the_coordinator_of_a_lab_opens_no_names_file(in_a_lab, names_folder):
     assert len(folders) == 3
     assert str(in_a_lab.out / "summary.json") in in_a_lab.opened
     assert [file for file in in_a_lab.opened if file.startswith(tuple(f"{folder}/" for folder in folders))] == []
+
+
+def test_a_coordinator_that_was_killed_goes_on_after_its_last_round(lab, tmp_path):
+    """With SIGKILL, at whatever moment: a checkpoint is there whole or not at all."""
+    workers = [word for id, (host, port) in lab.addresses.items() for word in ("--worker", f"{id}={host}:{port}")]
+    command = ("-m", "pisyft", "train", *workers, "--out", str(tmp_path), "--rounds", "20", "--good-enough", "1")
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until((tmp_path / "checkpoint.npz").exists, "the first round is done")
+        finally:
+            process.kill()
+    done = run_python(*command, "--resume")
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Going on after round \d+\.$", done.stdout, re.MULTILINE)
+    assert json.loads((tmp_path / "summary.json").read_text())["rounds"] == 20
