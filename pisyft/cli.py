@@ -284,6 +284,21 @@ def worker(
     help="Release the model if it is this accurate on every worker.",
 )
 @click.option(
+    "--good-enough-together",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="ACCURACY",
+    help="... and this accurate over all workers together.",
+)
+@click.option(
+    "--min-rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="... and has been trained for so many rounds.",
+)
+@click.option(
     "--margin",
     type=click.FloatRange(0, 1),
     default=0.05,
@@ -324,6 +339,8 @@ def train(
     batch_size: int,
     learning_rate: float,
     good_enough: float,
+    good_enough_together: float,
+    min_rounds: int,
     margin: float,
     model: str,
     strategy: str,
@@ -386,6 +403,8 @@ def train(
             optimizer=optimizer,
             passes=passes,
             margin=margin,
+            good_enough_together=good_enough_together,
+            min_rounds=min_rounds,
         )
     except ValueError as error:
         raise Problem(str(error)) from error

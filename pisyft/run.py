@@ -70,6 +70,8 @@ class Settings:
         optimizer: on the workers.
         passes: over a worker's names in each round.
         margin: by so much may a worker's accuracy be below that of the released model that it has.
+        good_enough_together: the accuracy on all workers' test names from which a model is released.
+        min_rounds: rounds of training that a model must have had to be released.
     """
 
     rounds: int = 15
@@ -83,6 +85,8 @@ class Settings:
     optimizer: str = "sgd"
     passes: float = 1.0
     margin: float = 0.05
+    good_enough_together: float = 0.0
+    min_rounds: int = 1
 
     def __post_init__(self) -> None:
         """Raises:
@@ -371,7 +375,7 @@ def _release(federation, trained: Trained, settings: Settings, after, store: Mod
     by_worker = {worker: counts.accuracy for worker, counts in after.items()}
     in_use = {worker: each["released_accuracy"] for worker, each in federation.descriptions.items()}
     before = {worker: accuracy for worker, accuracy in in_use.items() if accuracy is not None}
-    gate = Gate(worker_accuracy=settings.good_enough, margin=settings.margin)
+    gate = Gate(settings.good_enough_together, settings.good_enough, settings.margin, settings.min_rounds)
     reasons = gate.reasons_against(together.accuracy, by_worker, before, trained.best_round)
     if reasons:
         return {"released_version": None, "not_released": reasons, "away": []}

@@ -153,6 +153,15 @@ def test_a_model_below_the_bar_is_not_released(lab, workers, tmp_path, console):
         assert worker.call("describe")["released"] == released[worker.id]
 
 
+def test_a_model_must_be_good_enough_together_and_have_had_its_rounds(lab, tmp_path, console):
+    settings = run.Settings(rounds=1, good_enough=0, good_enough_together=1.0, min_rounds=2)
+
+    together, rounds = run.train(lab.addresses, settings, tmp_path, console)["not_released"][:2][::-1]
+
+    assert rounds == "1 rounds of training are fewer than 2"
+    assert together.endswith("below 100.0%")
+
+
 def test_every_worker_trained_alone_too_and_the_laptop_has_the_model(in_a_lab):
     out, summary, printed = in_a_lab.out, in_a_lab.summary, in_a_lab.printed
 
