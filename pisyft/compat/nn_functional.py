@@ -17,9 +17,10 @@ def linear() -> None:
     builtin = torch.nn.functional.native_linear
 
     def native_linear(input, weight, bias=None):
-        # A plan gets its input wrapped, even where it is an ordinary tensor.
-        if isinstance(getattr(input, "child", None), torch.Tensor):
-            input = input.child
+        # A plan gets its input wrapped, even where it is an ordinary tensor. (A parameter's child is a tensor, too.)
+        inside = getattr(input, "child", None)
+        if isinstance(inside, torch.Tensor) and not hasattr(inside, "child"):
+            input = inside
         if not any(hasattr(each, "child") for each in (input, weight, bias)):
             return builtin(input, weight, bias)
         if bias is not None and input.dim() == 2:
