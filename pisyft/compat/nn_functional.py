@@ -17,10 +17,9 @@ def linear() -> None:
     builtin = torch.nn.functional.native_linear
 
     def native_linear(input, weight, bias=None):
-        # A plan gets its input wrapped, even where it is an ordinary tensor. (A parameter's child is a tensor, too.)
-        inside = getattr(input, "child", None)
-        if isinstance(inside, torch.Tensor) and not hasattr(inside, "child"):
-            input = inside
+        # A plan gets its input wrapped, even where it is an ordinary tensor. (A fixed-precision tensor is none itself.)
+        if isinstance(input, torch.Tensor) and isinstance(getattr(input, "child", None), torch.Tensor):
+            input = input.child
         if not any(hasattr(each, "child") for each in (input, weight, bias)):
             return builtin(input, weight, bias)
         if bias is not None and input.dim() == 2:

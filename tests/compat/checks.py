@@ -621,6 +621,8 @@ def linear():
     model, x = torch.nn.Linear(2, 1), torch.tensor([[1.0, -2.0]])
     expected = model(x).detach()
     assert torch.allclose(model.fix_precision()(x.fix_precision()).float_precision(), expected, atol=1e-2)
+    product = torch.nn.functional.linear(x.fix_precision(), torch.ones(1, 2).fix_precision())
+    assert product.float_precision().item() == -1.0
 
 
 @check
