@@ -225,6 +225,16 @@ def means():
 
 
 @check
+def equality_without_squares():
+    _, workers = hooked()
+    alice, bob, carol = workers
+    numbers = (torch.full((20,), number).fix_precision(dtype="int") for number in (0.0, 19.991))
+    x, y = (number.share(alice, bob, crypto_provider=carol) for number in numbers)
+    assert not (x == y).get().float_precision().any()
+    assert (x == x.copy()).get().float_precision().all()
+
+
+@check
 def maximum_of_nothing():
     syft, workers = hooked()
     for name in ("max", "argmax"):
