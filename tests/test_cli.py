@@ -586,7 +586,7 @@ def test_help_waits_for_neither_pysyft_nor_pytorch(arguments):
 
 
 def interrupt(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C until it ends; what it has printed. While PySyft is imported it may take Ctrl-C for its own error."""
+    """Press Ctrl-C until the process ends; what it has printed. One that comes during an import may be lost."""
     for _ in range(PATIENCE_SECONDS // 10):
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
