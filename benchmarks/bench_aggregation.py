@@ -52,8 +52,9 @@ SIZES = {"27k": 27_000, "1m": 1_000_000, "10m": 10_000_000}
 PIS = (2, 5, 10)
 SIMULATED = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 ADDITIVE_UP_TO = 200
-# PySyft sends every share as it is, n * (n - 1) of them and what belongs to them: more than this is not measured.
-PYSYFT_MAX_VALUES = 5_000_000
+# PySyft's workers hold n shares of their own and n of others', each as large as the model: 16 GB for ten workers and
+# ten million values, all on this machine. That is not measured.
+PYSYFT_MAX_VALUES = 500_000_000
 MODEL = "the model that everybody starts from"
 
 WORKER = """
@@ -265,8 +266,8 @@ def measure_rounds(sizes: dict[str, int], repeats: int) -> list[dict]:
                 for protocol in PROTOCOLS:
                     rounds.append(pis.measure(protocol, length, times))
                     print(rounds[-1], flush=True)
-                if length * count * (count - 1) <= PYSYFT_MAX_VALUES:
-                    rounds.append(pis.measure_pysyft(length, times))
+                if length * count**2 <= PYSYFT_MAX_VALUES:
+                    rounds.append(pis.measure_pysyft(length, repeats if length * count < 5_000_000 else 1))
                     print(rounds[-1], flush=True)
         finally:
             pis.close()
