@@ -615,7 +615,8 @@ def test_training_in_a_lab_that_is_interrupted_leaves_no_process(names_folder, t
             process.kill()
             kill_processes_about(out)
 
-    assert process.returncode == 1
-    assert output.rstrip().endswith("Aborted!")
+    # Where Ctrl-C comes while a call is under way, the call may end as one that failed.
+    assert process.returncode in (1, 2), output
+    assert output.rstrip().endswith("Aborted!") or "Error: " in output
     assert "Traceback" not in output
     assert not (out / "summary.json").exists()
