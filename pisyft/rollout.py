@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pisyft.release import Card, ModelStore, Pending, ReleaseError, Signature
+from pisyft.secure_round import in_parallel
 from pisyft.transport.errors import TransportError
 from pisyft.transport.failures import carry
 
@@ -125,12 +125,5 @@ def _settled(pending: Pending, version: int, asked: Mapping, committed: Mapping)
 
 def _in_parallel(workers: Sequence, call: Callable) -> dict[str, Any]:
     """What a function returned or raised for each worker, by its id."""
-
-    def attempt(worker) -> object:
-        try:
-            return call(worker)
-        except Exception as error:
-            return error
-
-    with ThreadPoolExecutor(max(len(workers), 1)) as pool:
-        return dict(zip((str(worker.id) for worker in workers), pool.map(attempt, workers), strict=True))
+    by_id = {str(worker.id): worker for worker in workers}
+    return in_parallel(lambda worker: call(by_id[worker]), by_id)
