@@ -7,7 +7,6 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -372,9 +371,11 @@ class Federation:
             Exception: what the call with the first of the workers, in their order, raised; the others are done by then.
         """
         asked = self.workers if workers is None else workers
-        with ThreadPoolExecutor(len(asked)) as pool:
-            calls = {worker.id: pool.submit(call, worker) for worker in asked}
-        return {worker: call.result() for worker, call in calls.items()}
+        by_id = {worker.id: worker for worker in asked}
+        outcomes = in_parallel(lambda worker: call(by_id[worker]), by_id)
+        for error in (outcome for outcome in outcomes.values() if isinstance(outcome, Exception)):
+            raise error
+        return outcomes
 
 
 def _fit(worker, name: str, message: np.ndarray, settings: TrainingSettings, round_id: str, report: Report) -> dict:
