@@ -4,7 +4,7 @@
 python run_websocket_server.py --id alice --host 192.168.1.21 --port 8777 --data names/ --peer bob=192.168.1.22:8777
 """
 
-from pisyft.cli import worker
+from pisyft.cli.worker import worker
 
 if __name__ == "__main__":
     worker()

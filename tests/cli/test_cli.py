@@ -15,6 +15,8 @@ import click
 import pytest
 
 from pisyft import __version__, cli
+from pisyft.cli import setup
+from pisyft.cli.options import Address
 from pisyft.lab import Lab
 from pisyft.learning.names import read_folder, read_parts, total
 from tests.conftest import REPOSITORY
@@ -339,7 +341,7 @@ def test_an_address_that_is_none_is_told_with_an_example(names_folder, peer):
 
 
 def test_addresses_may_be_names_ipv4_and_ipv6():
-    convert = cli.Address().convert
+    convert = Address().convert
 
     assert convert("bob=bobs-pi.local:8777", None, None) == ("bob", ("bobs-pi.local", 8777))
     assert convert("bob=192.168.1.22:8777", None, None) == ("bob", ("192.168.1.22", 8777))
@@ -467,18 +469,19 @@ def test_help_is_there():
 
 def test_every_example_in_the_help_is_a_command_with_these_options():
     """Each is parsed, and not run."""
-    groups = {name: command for name, command in cli.main.commands.items() if isinstance(command, click.Group)}
+    commands = {name: cli.main.get_command(click.Context(cli.main), name) for name in cli.COMMANDS}
+    groups = {name: command for name, command in commands.items() if isinstance(command, click.Group)}
     within = [command for group in groups.values() for command in group.commands.values()]
     examples = [
         shlex.split(line.split("  ")[0])[1:]
-        for command in [cli.main, *cli.main.commands.values(), *within]
+        for command in [cli.main, *commands.values(), *within]
         for line in map(str.strip, (command.help or "").splitlines())
         if line.startswith("pisyft ")
     ]
 
     assert len(examples) >= 7
     for name, *words in examples:
-        command = cli.main.commands[name]
+        command = commands[name]
         if name in groups:
             command, words = groups[name].commands[words[0]], words[1:]
         command.make_context(name, words)
@@ -491,7 +494,7 @@ def test_the_version_is_told():
 
 
 def test_setting_up_again_does_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(cli.subprocess, "run", lambda *_: pytest.fail("pip was run"))
+    monkeypatch.setattr(setup.subprocess, "run", lambda *_: pytest.fail("pip was run"))
 
     cli.main(["setup"], standalone_mode=False)
 
@@ -506,13 +509,13 @@ def test_the_command_that_sets_up_succeeds_where_pysyft_is():
 
 def test_setting_up_installs_the_two_packages_without_their_dependencies(monkeypatch, capsys):
     installed = []
-    monkeypatch.setattr(cli.requirements, "problem", lambda: None if installed else "not here")
+    monkeypatch.setattr(setup.requirements, "problem", lambda: None if installed else "not here")
 
     def run(command):
         installed.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(cli.subprocess, "run", run)
+    monkeypatch.setattr(setup.subprocess, "run", run)
 
     cli.main(["setup"], standalone_mode=False)
 
@@ -524,8 +527,8 @@ def test_setting_up_installs_the_two_packages_without_their_dependencies(monkeyp
 
 
 def test_setting_up_tells_that_pip_failed(monkeypatch, capsys):
-    monkeypatch.setattr(cli.requirements, "problem", lambda: "not here")
-    monkeypatch.setattr(cli.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setattr(setup.requirements, "problem", lambda: "not here")
+    monkeypatch.setattr(setup.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1))
 
     with pytest.raises(SystemExit) as done:
         cli.main(["setup"])

@@ -10,7 +10,7 @@ import pytest
 from pisyft.classroom import Classroom
 from pisyft.transport import WebsocketClientWorker
 from tests.helpers import PATIENCE_SECONDS, run_pisyft
-from tests.test_cli import assert_problem, run_environment
+from tests.cli.test_cli import assert_problem, run_environment
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from pisyft.addresses import Address
-from pisyft.problems import Problem
-
-DEFAULT_PORT = 8777  # as in pisyft.classroom, which --help does not wait for
+from pisyft.cli.options import DEFAULT_PORT, Address
+from pisyft.cli.problems import Problem
 
 
 @click.group()

@@ -1,0 +1,105 @@
+"""Options that several commands have, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pisyft.cli.problems import Problem
+from pisyft.compat import requirements
+
+if TYPE_CHECKING:
+    from pisyft.classroom import Classroom
+
+ALPHABETS = click.Choice(["tutorial", "unicode"])  # as in pisyft.learning.alphabet, which --help does not wait for
+DEFAULT_PORT = 8777  # as in pisyft.classroom, for the same reason
+# Where a model may have been released to, from here: on a Pi, and on a laptop.
+PLACES = (Path("models"), Path("artifacts/train/models"), Path("artifacts/demo/models"))
+
+models_option: Callable = click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"The folder with released models.  [default: the first of {', '.join(map(str, PLACES))}]",
+)
+
+
+class Address(click.ParamType):
+    """`ID=HOST:PORT`, as a tuple `(id, (host, port))`; IPv6 addresses in brackets.
+
+    Args:
+        default_port: for addresses without one; None asks for one.
+    """
+
+    def __init__(self, default_port: int | None = None) -> None:
+        self.name = "ID=HOST:PORT" if default_port is None else "ID=HOST[:PORT]"
+        self._default_port = default_port
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        worker, equals, address = value.partition("=")
+        bracketed = address.startswith("[")
+        host, end, port = address[1:].partition("]") if bracketed else address.partition(":")
+        port = port.removeprefix(":") if bracketed else port
+        if not port and self._default_port is not None and not address.endswith(":"):
+            port = str(self._default_port)
+        if not (worker and equals and host and (end or not bracketed) and port.isdigit() and 0 < int(port) < 65536):
+            self.fail(f"{value!r} is not {self.name}, as in bob=192.168.1.22:8777", param, ctx)
+        return worker, (host, int(port))
+
+
+def by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
+    """Addresses by the id of their worker.
+
+    Raises:
+        Problem: two have the same id, or one has an id that PySyft needs.
+    """
+    found = dict(addresses)
+    if len(found) < len(addresses):
+        ids = [worker for worker, _ in addresses]
+        twice = next(worker for worker in ids if ids.count(worker) > 1)
+        raise Problem(f"the id {twice!r} is used twice: every worker has its own")
+    if "me" in found:
+        raise Problem("the id 'me' is PySyft's name for the coordinator: choose another")
+    return found
+
+
+def classroom_at(path: Path) -> Classroom:
+    """The classroom of a `classroom.toml`, or of the folder that one is in.
+
+    Raises:
+        Problem: it cannot be used.
+    """
+    from pisyft.classroom import CONFIGURATION, Classroom, ClassroomError
+    from pisyft.credentials import CredentialsError
+
+    try:
+        return Classroom.load(path / CONFIGURATION if path.is_dir() else path)
+    except (ClassroomError, CredentialsError) as error:
+        raise Problem(str(error)) from error
+
+
+def need_pysyft() -> None:
+    """Make sure that PySyft is there, before anything that imports it.
+
+    Raises:
+        Problem: it is not.
+    """
+    if text := requirements.problem():
+        raise Problem(text)
+
+
+def released_folder(models: Path | None) -> Path:
+    """The folder with released models.
+
+    Raises:
+        Problem: there is none.
+    """
+    if models is None:
+        models = next((place for place in PLACES if (place / "current").exists()), None)
+    if models is None:
+        raise Problem(f"there is no released model in {', '.join(map(str, PLACES))}: say where with --models DIR")
+    return models

@@ -1,0 +1,128 @@
+"""`pisyft release`: the models that were released to this machine. All but `deliver` needs no PySyft."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pisyft.cli.options import Address, by_id, classroom_at, models_option, need_pysyft, released_folder
+from pisyft.cli.problems import Problem
+
+
+@click.group()
+def release() -> None:
+    """The models that were released to this machine."""
+
+
+@release.command("list")
+@models_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(models: Path | None, as_json: bool) -> None:
+    """List the versions, and say which is in use."""
+    from rich.console import Console
+
+    from pisyft import charts
+    from pisyft.release import ModelStore, ReleaseError
+
+    store = ModelStore(released_folder(models))
+    try:
+        cards = [store.load(version)[0] for version in store.versions()]
+    except ReleaseError as error:
+        raise Problem(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"current": store.current, "versions": [card.as_answer() for card in cards]}, indent=2))
+    elif not cards:
+        raise Problem(f"no released model in {store.folder}")
+    else:
+        Console().print(charts.releases(cards, store.current))
+
+
+@release.command()
+@click.argument("version", type=click.IntRange(1), required=False)
+@models_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show(version: int | None, models: Path | None, as_json: bool) -> None:
+    """Show the card of the model in use, or of another version."""
+    from pisyft.release import ModelStore, ReleaseError
+
+    store = ModelStore(released_folder(models))
+    try:
+        card, _ = store.load(version)
+        digest = store.digest(card.version)
+    except ReleaseError as error:
+        raise Problem(str(error)) from error
+    click.echo(json.dumps({**card.as_answer(), "sha256": digest}, indent=2) if as_json else card.as_text(digest))
+
+
+@release.command()
+@click.option("--to", "version", type=click.IntRange(1), help="Another version than the one before.")
+@models_option
+def rollback(version: int | None, models: Path | None) -> None:
+    """Put the version before to use again, on this machine, until the next release.
+
+    \b
+    Example:
+      pisyft release rollback --models models/
+    """
+    from pisyft.release import ModelStore, ReleaseError
+
+    store = ModelStore(released_folder(models))
+    before = store.current
+    try:
+        card = store.rollback(version)
+    except ReleaseError as error:
+        raise Problem(str(error)) from error
+    click.echo(f"{store.folder}: version {card.version} of {card.date} is in use, instead of version {before}")
+
+
+@release.command()
+@click.option("--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom.")
+@click.option("--worker", "workers", type=Address(), multiple=True, help="A worker to visit; once for each.")
+@models_option
+def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None:
+    """Bring the released model to workers that were away, as the next `pisyft train` does, too.
+
+    \b
+    Example, on the coordinator's laptop:
+      pisyft release deliver --classroom classroom/coordinator
+    """
+    need_pysyft()
+    room = classroom_at(classroom) if classroom else None
+    addresses = dict(room.pis) if room else by_id(workers)
+    store_folder = released_folder(models)
+
+    import syft
+    import torch
+
+    from pisyft.release import ModelStore, Pending, ReleaseError, coordinator_key
+    from pisyft.rollout import deliver as bring
+    from pisyft.transport import WebsocketClientWorker
+    from pisyft.transport.errors import TransportError
+
+    store = ModelStore(store_folder)
+    hook = syft.TorchHook(torch)
+    try:
+        for worker, version in Pending(store).versions().items():
+            if worker not in addresses:
+                click.echo(f"{worker} lacks version {version}: say where it is, with --worker {worker}=HOST:PORT")
+                continue
+            host, port = addresses[worker]
+            try:
+                client = WebsocketClientWorker(
+                    hook, host, port, id=worker, credentials=room.credentials if room else None
+                )
+            except TransportError as error:
+                click.echo(f"{worker} lacks version {version}: {error}")
+                continue
+            try:
+                delivered = bring([client], store, coordinator_key())
+            finally:
+                client.close()
+            click.echo(f"{worker} {'has' if delivered else 'still lacks'} version {version}")
+    except ReleaseError as error:
+        raise Problem(str(error)) from error
+    if left := Pending(store).versions():
+        raise Problem(f"not delivered to {', '.join(left)}")
+    click.echo("Every worker has the release.")

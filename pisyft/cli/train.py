@@ -1,0 +1,176 @@
+"""`pisyft train`: what the coordinator does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pisyft.cli.options import ALPHABETS, Address, by_id, classroom_at, need_pysyft
+from pisyft.cli.problems import Problem
+
+
+@click.command()
+@click.option("--lab", is_flag=True, help="Start two local workers, alice and bob, for this run.")
+@click.option(
+    "--classroom",
+    type=click.Path(path_type=Path),
+    help="The coordinator's folder of a classroom: all its Pis take part.",
+)
+@click.option(
+    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
+)
+@click.option(
+    "--names",
+    type=click.Path(path_type=Path),
+    default=Path("data/names"),
+    show_default=True,
+    help="The names that --lab deals out.",
+)
+@click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Of the workers of --lab.")
+@click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
+@click.option(
+    "--good-enough",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    metavar="ACCURACY",
+    help="Release the model if it is this accurate on every worker.",
+)
+@click.option(
+    "--good-enough-together",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="ACCURACY",
+    help="... and this accurate over all workers together.",
+)
+@click.option(
+    "--min-rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="... and has been trained for so many rounds.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    metavar="ACCURACY",
+    help="Release it if no worker is worse off by more than this than with the model that it has.",
+)
+@click.option("--model", default="tutorial", show_default=True, help="The network's name.")
+@click.option("--strategy", default="fedavg", show_default=True, help="What becomes of the workers' models.")
+@click.option(
+    "--aggregation",
+    type=click.Choice(["additive", "masks", "plain"]),
+    default="additive",
+    show_default=True,
+    help="How what the workers have learned is added up. masks: workers may vanish. plain: hides nothing.",
+)
+@click.option("--optimizer", default="sgd", show_default=True, help="On the workers.")
+@click.option(
+    "--passes",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Over a worker's names in each round.",
+)
+@click.option("--alone", is_flag=True, help="Every worker trains a model alone as well, to see what it gains.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last complete round.")
+@click.option("--seed", default=0, show_default=True, help="The same seed comes to the same model.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts/train"), show_default=True
+)
+def train(
+    lab: bool,
+    classroom: Path | None,
+    workers: tuple,
+    names: Path,
+    alphabet: str,
+    rounds: int,
+    batch_size: int,
+    learning_rate: float,
+    good_enough: float,
+    good_enough_together: float,
+    min_rounds: int,
+    margin: float,
+    model: str,
+    strategy: str,
+    aggregation: str,
+    optimizer: str,
+    passes: float,
+    alone: bool,
+    resume: bool,
+    seed: int,
+    out: Path,
+) -> None:
+    """Train one model with several workers, and release it to them if it is good enough.
+
+    \b
+    Examples:
+      pisyft train --lab
+      pisyft train --classroom classroom/coordinator
+      pisyft train --classroom classroom/coordinator --model gru --optimizer adamw --learning-rate 0.003
+    """
+    need_pysyft()
+    addresses = by_id(workers)
+    if lab + bool(addresses) + bool(classroom) > 1:
+        raise Problem("take one: --lab, which starts its own workers, --classroom or --worker")
+    room = classroom_at(classroom) if classroom else None
+    if room:
+        if room.id in room.pis:
+            raise Problem(f"{classroom} is {room.id}'s: to train takes the coordinator's folder")
+        addresses = dict(room.pis)
+    if not lab and len(addresses) < 2:
+        raise Problem("say with whom: --classroom FOLDER, --worker ID=HOST:PORT twice or more, or --lab")
+
+    import warnings
+
+    import torch
+    from syft.exceptions import GetNotPermittedError
+
+    from pisyft import run
+    from pisyft.aggregation.errors import AggregationError
+    from pisyft.aggregation.plain import PlainAggregation
+    from pisyft.checkpoints import CheckpointError
+    from pisyft.federation import FederationError
+    from pisyft.lab import LabError
+    from pisyft.learning.names import NamesError
+    from pisyft.learning.training import Diverged
+    from pisyft.release import ReleaseError
+    from pisyft.transport.errors import TransportError, UnknownPeer
+
+    warnings.simplefilter("always", PlainAggregation)
+    torch.set_num_threads(1)
+    try:
+        settings = run.Settings(
+            rounds,
+            batch_size,
+            learning_rate,
+            good_enough,
+            seed,
+            model=model,
+            strategy=strategy,
+            aggregation=aggregation,
+            optimizer=optimizer,
+            passes=passes,
+            margin=margin,
+            good_enough_together=good_enough_together,
+            min_rounds=min_rounds,
+        )
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    try:
+        if lab:
+            run.train_in_a_lab(names, settings, out, resume=resume, alphabet=alphabet)
+        else:
+            credentials = room.credentials if room else None
+            run.train(addresses, settings, out, credentials=credentials, alone=alone, resume=resume)
+    except (AggregationError, CheckpointError, Diverged, FederationError, GetNotPermittedError, LabError) as error:
+        raise Problem(str(error)) from error
+    except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
+        raise Problem(str(error)) from error
