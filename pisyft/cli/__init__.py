@@ -12,7 +12,17 @@ import click
 import pisyft
 
 # In the order of a workshop. Each is in the module of its name, which imports what it needs when it runs.
-COMMANDS = "setup data names classroom worker train release predict runs".split()
+COMMANDS = (
+    "setup",
+    "data",
+    "names",
+    "classroom",
+    "worker",
+    "train",
+    "release",
+    "predict",
+    "runs",
+)
 
 
 class Workshop(click.Group):
