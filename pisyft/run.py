@@ -1,39 +1,28 @@
-"""One training run, from the first connection to the released model: what `pisyft train` does, and tells."""
+"""One training run, from the first connection to the released model: what `pisyft train` does."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import platform
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import syft
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from pisyft import plots
-from pisyft.aggregation import simulation
-from pisyft.aggregation.agreement import Ledger
+from pisyft import report
 from pisyft.aggregation.errors import RoundAborted
-from pisyft.aggregation.plain import PlainAggregation
-from pisyft.aggregation.rounds import PROTOCOLS, Rounds, Update, new_agreement
+from pisyft.aggregation.simulation import largest_error
 from pisyft.checkpoints import Checkpoint, Checkpoints
-from pisyft.compat import PYSYFT
 from pisyft.credentials import Credentials
 from pisyft.federation import Federation, FederationError, Round
 from pisyft.lab import Lab
-from pisyft.learning.evaluation import Counts, add_up, predict
+from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.models import MODELS
 from pisyft.learning.strategies import FedAvg, make_strategy
 from pisyft.learning.training import Diverged, TrainingSettings
@@ -43,11 +32,8 @@ from pisyft.rollout import deliver
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError
 
-_AGGREGATION = {"additive": "secret sharing", "masks": "zero-sum masks", "plain": "adding up in the clear"}
 # How long to wait before a round that was given up is tried again: a Pi needs about a minute to start.
 _PAUSES_SECONDS = (2, 10, 30, 60)
-
-SURNAMES_TO_PREDICT = ("Qing", "Daniele", "Yamaguchi", "Kowalczyk")
 
 
 class RunStopped(Exception):
@@ -209,16 +195,17 @@ def train(
         before = _evaluate(federation, trained.start, "test", settings, console)
         after = _evaluate(federation, trained.best, "test", settings, console)
         length = len(to_vector(trained.best))
-        error = aggregation_error(settings.aggregation, len(workers), length, settings.seed)
+        error = largest_error(settings.aggregation, len(workers), length, settings.seed)
         on_their_own = _train_alone(federation, trained, settings, console) if alone else {}
         release = _release(federation, trained, settings, after, store, key)
         central = compare() if compare else None
-        summary = _summary(federation, settings, trained, before, after, central, on_their_own, error, release)
+        outcome = report.Outcome(federation, settings, trained, before, after, on_their_own, central, error, release)
+        summary = report.summarise(outcome)
     finally:
         for worker in workers:
             worker.close()
-    _write(out, summary, federation, trained, before, after, central)
-    _tell(console, out, summary, federation, trained, before, after, central)
+    report.write(outcome, summary, out)
+    report.tell(outcome, summary, out, console)
     return summary
 
 
@@ -249,7 +236,7 @@ def _train_rounds(federation: Federation, settings: Settings, out: Path, console
     if not history:
         keep()
     names = sum(each["train"] for each in federation.descriptions.values()) * settings.passes
-    with _progress(console) as progress:
+    with report.progress(console) as progress:
         task = progress.add_task("", total=round(settings.rounds * names), completed=round(strategy.round * names))
         while strategy.round < settings.rounds:
             progress.update(task, description=f"round {strategy.round + 1} of {settings.rounds}")
@@ -330,38 +317,6 @@ def _goodness(counts: Mapping[str, Counts]) -> tuple[float, float]:
     return (together.accuracy, -together.loss if math.isfinite(together.loss) else -math.inf)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("names"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-def aggregation_error(aggregation: str, participants: int, length: int, seed: int) -> float:
-    """The largest difference between a secure mean and a plain one, of random vectors as long as the model.
-
-    In this process, with the protocol that the workers run: the mean of what workers have learned in the clear is what
-    nobody sees.
-    """
-    generator = np.random.default_rng(seed)
-    ids = [f"worker {number}" for number in range(participants)]
-    layout = {"parameters": (length,)}
-    rounds = {each: Rounds(Ledger(each, ids, protocols=PROTOCOLS)) for each in ids}
-    updates = [Update(generator.standard_normal(length, np.float32), 1, layout, "") for _ in ids]
-    for each, update in zip(rounds.values(), updates, strict=True):
-        each.keep(update)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PlainAggregation)  # these vectors are nobody's
-        total = simulation.run_round(new_agreement(aggregation, ids, "", layout), rounds)
-    return float(np.abs(total.mean - np.mean([update.values for update in updates], axis=0, dtype=np.float64)).max())
-
-
 def _train_alone(federation: Federation, trained: Trained, settings: Settings, console: Console) -> dict[str, Counts]:
     with console.status("Every worker trains the same model alone, to compare"):
         passes = settings.rounds * settings.passes
@@ -394,120 +349,3 @@ def _release(federation, trained: Trained, settings: Settings, after, store: Mod
     )
     away = [str(worker.id) for worker in federation.workers if worker.id not in delivered]
     return {"released_version": store.current, "not_released": [], "away": away}
-
-
-def _summary(federation, settings, trained, before, after, central, alone, error, release) -> dict:
-    first, last = add_up(before.values()), add_up(after.values())
-    measures = last.measures()
-    tested = [index for index, row in enumerate(last.confusion) if sum(row) or index in last.pooled_languages]
-    return {
-        "workers": [worker.id for worker in federation.workers],
-        "participants": len(federation.workers),
-        "names_total": federation.names_total,
-        "names_by_worker": {worker: sum(each["by_language"]) for worker, each in federation.descriptions.items()},
-        **asdict(settings),
-        "alphabet": federation.alphabet.name,
-        "best_round": trained.best_round,
-        "train_seconds": round(trained.seconds["train"], 2),
-        "aggregate_seconds": round(trained.seconds["aggregate"], 2),
-        "accuracy_initial": first.accuracy,
-        "accuracy_final": last.accuracy,
-        "balanced_accuracy_final": last.balanced_accuracy,
-        "macro_f1_final": last.macro_f1,
-        "top3_accuracy_final": last.top3_accuracy,
-        "calibration_error_final": last.calibration_error,
-        "intervals_final": {name: [each.low, each.high] for name, each in measures.items()},
-        "loss_initial": first.loss,
-        "loss_final": last.loss,
-        "accuracy_by_worker": {worker: counts.accuracy for worker, counts in after.items()},
-        "accuracy_alone_by_worker": {worker: counts.accuracy for worker, counts in alone.items()},
-        "languages_not_tested": [
-            language for index, language in enumerate(federation.languages) if index not in tested
-        ],
-        "centralised_accuracy": central.accuracy if central else None,
-        "aggregation_max_error": error,
-        **release,
-        "bytes_sent": sum(worker.bytes_sent for worker in federation.workers),
-        "bytes_received": sum(worker.bytes_received for worker in federation.workers),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "syft": PYSYFT,
-    }
-
-
-def _write(out, summary, federation, trained, before, after, central) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    first, last = add_up(before.values()), add_up(after.values())
-    figures = {
-        "confusion": plots.confusion_matrix(last.confusion, federation.languages),
-        "languages": plots.language_bars(first.recalls(), last.recalls(), federation.languages),
-    }
-    told = {worker: [each[worker] for each in trained.history] for worker in trained.history[0]}
-    if told:
-        losses = {worker: [counts.loss for counts in each] for worker, each in told.items()}
-        accuracies = {worker: [(n, counts.accuracy) for n, counts in enumerate(each)] for worker, each in told.items()}
-        figures["loss"] = plots.loss_curve(losses, central.loss if central else None)
-        figures["accuracy"] = plots.accuracy_curves(accuracies, "Accuracy on names to choose by, round by round")
-    if summary["accuracy_alone_by_worker"]:
-        figures["gain"] = plots.gain_bars(summary["accuracy_alone_by_worker"], summary["accuracy_by_worker"])
-    for name, figure in figures.items():
-        (out / f"{name}.png").write_bytes(plots.png(figure))
-
-
-def _tell(console, out, summary, federation, trained, before, after, central) -> None:
-    alone = summary["accuracy_alone_by_worker"]
-    table = Table(title="Guessing the language of names that were held out", title_justify="left")
-    table.add_column("worker")
-    for column in ("names", "to test", "before", *(["alone"] if alone else []), "after"):
-        table.add_column(column, justify="right")
-    for worker, each in federation.descriptions.items():
-        table.add_row(
-            str(worker),
-            str(sum(each["by_language"])),
-            str(each["test"]),
-            f"{before[worker].accuracy:.1%}" if worker in before else "",
-            *([f"{alone[worker]:.1%}" if worker in alone else ""] if alone else []),
-            f"{after[worker].accuracy:.1%}" if worker in after else "too few",
-        )
-    table.add_section()
-    tested = sum(counts.names for counts in after.values())
-    nothing = [""] if alone else []
-    table.add_row(
-        "together",
-        str(summary["names_total"]),
-        str(tested),
-        f"{summary['accuracy_initial']:.1%}",
-        *nothing,
-        f"[bold]{summary['accuracy_final']:.1%}[/bold]",
-    )
-    if central:
-        in_one_place = f"{central.accuracy:.1%}"
-        table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", *nothing, in_one_place)
-    console.print()
-    console.print(table)
-    for name, measure in add_up(after.values()).measures().items():
-        console.print(f"{name.replace('_', ' ')}: {measure}", highlight=False)
-    if missing := summary["languages_not_tested"]:
-        console.print(f"No worker tests names of {', '.join(missing)}: nothing is known of them.", highlight=False)
-    for name in SURNAMES_TO_PREDICT:
-        console.print(f"\n> {name}", highlight=False)
-        for value, language in predict(trained.best, name, federation.languages, alphabet=federation.alphabet):
-            console.print(f"({value:.2f}) {language}", highlight=False)
-    console.print(
-        f"\n{summary['rounds']} rounds, the best of them {trained.best_round}: {summary['train_seconds']:.0f} s of "
-        f"training, {summary['aggregate_seconds']:.1f} s of {_AGGREGATION[summary['aggregation']]} "
-        f"(error {summary['aggregation_max_error']:.0e}).",
-        highlight=False,
-    )
-    for reason in summary["not_released"]:
-        console.print(f"Not released: {reason}.", highlight=False)
-    if summary["away"]:
-        console.print(f"{', '.join(summary['away'])} will receive the release at the next run.", highlight=False)
-    if summary["released_version"] is not None:
-        who = "every worker" if not summary["away"] else "all others"
-        console.print(f"Released to {who} as version {summary['released_version']}.", highlight=False)
-    console.print(
-        f"Written: {out}/summary.json and {', '.join(sorted(f.name for f in out.glob('*.png')))}", highlight=False
-    )

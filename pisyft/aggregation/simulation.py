@@ -5,12 +5,16 @@ total = run_round(agreement, {"alice": alice, "bob": bob})      # Rounds, each w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
-from pisyft.aggregation.agreement import Agreement
+import numpy as np
+
+from pisyft.aggregation.agreement import Agreement, Ledger
 from pisyft.aggregation.errors import AggregationError
+from pisyft.aggregation.plain import PlainAggregation
 from pisyft.aggregation.protocol import Total
-from pisyft.aggregation.rounds import Rounds, make_collector
+from pisyft.aggregation.rounds import PROTOCOLS, Rounds, Update, make_collector, new_agreement
 
 
 class Gone(Exception):
@@ -48,3 +52,21 @@ def run_round(
         collector.advance()
     assert collector.total is not None
     return collector.total
+
+
+def largest_error(aggregation: str, participants: int, length: int, seed: int) -> float:
+    """The largest difference between a secure mean and a plain one, of random vectors.
+
+    In this process, with the protocol that workers run: the plain mean of what workers have learned nobody sees.
+    """
+    generator = np.random.default_rng(seed)
+    ids = [f"worker {number}" for number in range(participants)]
+    layout = {"parameters": (length,)}
+    rounds = {each: Rounds(Ledger(each, ids, protocols=PROTOCOLS)) for each in ids}
+    updates = [Update(generator.standard_normal(length, np.float32), 1, layout, "") for _ in ids]
+    for each, update in zip(rounds.values(), updates, strict=True):
+        each.keep(update)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PlainAggregation)  # these vectors are nobody's
+        total = run_round(new_agreement(aggregation, ids, "", layout), rounds)
+    return float(np.abs(total.mean - np.mean([update.values for update in updates], axis=0, dtype=np.float64)).max())

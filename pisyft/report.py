@@ -1,0 +1,195 @@
+"""What is told and written about a training run: progress, the table at its end, summary.json, pictures."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pisyft import plots
+from pisyft.compat import PYSYFT
+from pisyft.federation import Federation
+from pisyft.learning.evaluation import Counts, add_up, predict
+
+if TYPE_CHECKING:
+    from pisyft.run import Settings, Trained
+
+SURNAMES_TO_PREDICT = ("Qing", "Daniele", "Yamaguchi", "Kowalczyk")
+_AGGREGATION = {"additive": "secret sharing", "masks": "zero-sum masks", "plain": "adding up in the clear"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to.
+
+    Attributes:
+        federation: whose workers trained.
+        settings: how.
+        trained: the models, and how it went.
+        before, after: what each worker counted on its test names, with the first model and with the best.
+        alone: the same with a model that it trained alone; empty, where none did.
+        central: the counts of the same model trained in one place, where somebody could.
+        aggregation_error: the largest difference between a secure mean and a plain one.
+        release: for the summary, the version that was released and who lacks it, or why none was.
+    """
+
+    federation: Federation
+    settings: Settings
+    trained: Trained
+    before: Mapping[str, Counts]
+    after: Mapping[str, Counts]
+    alone: Mapping[str, Counts]
+    central: Counts | None
+    aggregation_error: float
+    release: Mapping[str, object]
+
+
+def progress(console: Console) -> Progress:
+    """A bar that counts the names that have been trained on."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("names"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def summarise(outcome: Outcome) -> dict:
+    """What summary.json has: plain values."""
+    federation, trained = outcome.federation, outcome.trained
+    first, last = add_up(outcome.before.values()), add_up(outcome.after.values())
+    measures = last.measures()
+    tested = [index for index, row in enumerate(last.confusion) if sum(row) or index in last.pooled_languages]
+    return {
+        "workers": [worker.id for worker in federation.workers],
+        "participants": len(federation.workers),
+        "names_total": federation.names_total,
+        "names_by_worker": {worker: sum(each["by_language"]) for worker, each in federation.descriptions.items()},
+        **asdict(outcome.settings),
+        "alphabet": federation.alphabet.name,
+        "best_round": trained.best_round,
+        "train_seconds": round(trained.seconds["train"], 2),
+        "aggregate_seconds": round(trained.seconds["aggregate"], 2),
+        "accuracy_initial": first.accuracy,
+        "accuracy_final": last.accuracy,
+        "balanced_accuracy_final": last.balanced_accuracy,
+        "macro_f1_final": last.macro_f1,
+        "top3_accuracy_final": last.top3_accuracy,
+        "calibration_error_final": last.calibration_error,
+        "intervals_final": {name: [each.low, each.high] for name, each in measures.items()},
+        "loss_initial": first.loss,
+        "loss_final": last.loss,
+        "accuracy_by_worker": {worker: counts.accuracy for worker, counts in outcome.after.items()},
+        "accuracy_alone_by_worker": {worker: counts.accuracy for worker, counts in outcome.alone.items()},
+        "languages_not_tested": [
+            language for index, language in enumerate(federation.languages) if index not in tested
+        ],
+        "centralised_accuracy": outcome.central.accuracy if outcome.central else None,
+        "aggregation_max_error": outcome.aggregation_error,
+        **outcome.release,
+        "bytes_sent": sum(worker.bytes_sent for worker in federation.workers),
+        "bytes_received": sum(worker.bytes_received for worker in federation.workers),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "syft": PYSYFT,
+    }
+
+
+def write(outcome: Outcome, summary: dict, out: Path) -> None:
+    """Write summary.json and the pictures to a folder."""
+    languages, history, central = outcome.federation.languages, outcome.trained.history, outcome.central
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    first, last = add_up(outcome.before.values()), add_up(outcome.after.values())
+    figures = {
+        "confusion": plots.confusion_matrix(last.confusion, languages),
+        "languages": plots.language_bars(first.recalls(), last.recalls(), languages),
+    }
+    told = {worker: [each[worker] for each in history] for worker in history[0]}
+    if told:
+        losses = {worker: [counts.loss for counts in each] for worker, each in told.items()}
+        accuracies = {worker: [(n, counts.accuracy) for n, counts in enumerate(each)] for worker, each in told.items()}
+        figures["loss"] = plots.loss_curve(losses, central.loss if central else None)
+        figures["accuracy"] = plots.accuracy_curves(accuracies, "Accuracy on names to choose by, round by round")
+    if summary["accuracy_alone_by_worker"]:
+        figures["gain"] = plots.gain_bars(summary["accuracy_alone_by_worker"], summary["accuracy_by_worker"])
+    for name, figure in figures.items():
+        (out / f"{name}.png").write_bytes(plots.png(figure))
+
+
+def tell(outcome: Outcome, summary: dict, out: Path, console: Console) -> None:
+    """Print what came of a run; `summary` and the pictures are in `out`."""
+    console.print()
+    console.print(_table(outcome, summary))
+    federation, trained = outcome.federation, outcome.trained
+    for name, measure in add_up(outcome.after.values()).measures().items():
+        console.print(f"{name.replace('_', ' ')}: {measure}", highlight=False)
+    if missing := summary["languages_not_tested"]:
+        console.print(f"No worker tests names of {', '.join(missing)}: nothing is known of them.", highlight=False)
+    for name in SURNAMES_TO_PREDICT:
+        console.print(f"\n> {name}", highlight=False)
+        for value, language in predict(trained.best, name, federation.languages, alphabet=federation.alphabet):
+            console.print(f"({value:.2f}) {language}", highlight=False)
+    console.print(
+        f"\n{summary['rounds']} rounds, the best of them {trained.best_round}: {summary['train_seconds']:.0f} s of "
+        f"training, {summary['aggregate_seconds']:.1f} s of {_AGGREGATION[summary['aggregation']]} "
+        f"(error {summary['aggregation_max_error']:.0e}).",
+        highlight=False,
+    )
+    for reason in summary["not_released"]:
+        console.print(f"Not released: {reason}.", highlight=False)
+    if summary["away"]:
+        console.print(f"{', '.join(summary['away'])} will receive the release at the next run.", highlight=False)
+    if summary["released_version"] is not None:
+        who = "every worker" if not summary["away"] else "all others"
+        console.print(f"Released to {who} as version {summary['released_version']}.", highlight=False)
+    console.print(
+        f"Written: {out}/summary.json and {', '.join(sorted(f.name for f in out.glob('*.png')))}", highlight=False
+    )
+
+
+def _table(outcome: Outcome, summary: dict) -> Table:
+    """Accuracies on the test names: a row for each worker, and one for all."""
+    before, after, alone, central = outcome.before, outcome.after, summary["accuracy_alone_by_worker"], outcome.central
+    table = Table(title="Guessing the language of names that were held out", title_justify="left")
+    table.add_column("worker")
+    for column in ("names", "to test", "before", *(["alone"] if alone else []), "after"):
+        table.add_column(column, justify="right")
+    for worker, each in outcome.federation.descriptions.items():
+        table.add_row(
+            str(worker),
+            str(sum(each["by_language"])),
+            str(each["test"]),
+            f"{before[worker].accuracy:.1%}" if worker in before else "",
+            *([f"{alone[worker]:.1%}" if worker in alone else ""] if alone else []),
+            f"{after[worker].accuracy:.1%}" if worker in after else "too few",
+        )
+    table.add_section()
+    tested = sum(counts.names for counts in after.values())
+    nothing = [""] if alone else []
+    table.add_row(
+        "together",
+        str(summary["names_total"]),
+        str(tested),
+        f"{summary['accuracy_initial']:.1%}",
+        *nothing,
+        f"[bold]{summary['accuracy_final']:.1%}[/bold]",
+    )
+    if central:
+        in_one_place = f"{central.accuracy:.1%}"
+        table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", *nothing, in_one_place)
+    return table
