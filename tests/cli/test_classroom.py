@@ -9,8 +9,8 @@ import pytest
 
 from pisyft.classroom import Classroom
 from pisyft.transport import WebsocketClientWorker
-from tests.helpers import PATIENCE_SECONDS, run_pisyft
 from tests.cli.test_cli import assert_problem, run_environment
+from tests.helpers import PATIENCE_SECONDS, run_pisyft
 
 
 @pytest.fixture
