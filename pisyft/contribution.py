@@ -55,6 +55,11 @@ class Contribution:
         """What other workers may call."""
         return {"deliver": self.deliver}
 
+    @property
+    def is_in_a_round(self) -> bool:
+        """Whether the worker has joined a round that is not over."""
+        return self._rounds.running is not None
+
     def check(self, round_id: str, model: nn.Module, message: np.ndarray) -> None:
         """Make sure, before a training, that it begins with what the round under way is about.
 

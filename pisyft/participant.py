@@ -6,13 +6,15 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import torch
 from syft.exceptions import GetNotPermittedError
 
+from pisyft import board
 from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
@@ -80,6 +82,9 @@ class Participant:
         self._contribution = contribution
         self._folder = folder
         self._reading = threading.Lock()
+        # Since verbs are called at the same time, there may be several; the last one is told.
+        self._at_work: list[str] = []
+        self._accuracy_of: tuple[int | None, float | None] = (None, None)
 
     @property
     def verbs(self) -> dict[str, Callable]:
@@ -92,7 +97,11 @@ class Participant:
         }
 
     def describe(self, calling: Calling) -> dict:
-        """How many names there are, of which languages, how few are too few, and which released model is in use."""
+        """How many names there are, of which languages, how few are too few, and which released model is in use.
+
+        `doing` is what the worker is at: "training", "testing", "taking a release", "in a round" (it waits for its next
+        step) or "idle". `board` is what machine it runs on (see `board.facts`).
+        """
         self._take_added_names()
         return {
             "worker": self._worker_id,
@@ -105,6 +114,8 @@ class Participant:
             "released": self._store.current or 0,
             "newest": max(self._store.versions(), default=0),
             "released_accuracy": self._released_accuracy(),
+            "doing": self._doing(),
+            "board": board.facts(),
         }
 
     def fit(self, calling: Calling, round: str, model: str, weights: np.ndarray, settings: Mapping) -> dict:
@@ -139,7 +150,8 @@ class Participant:
             raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
         try:
             self._contribution.check(round, made, weights)
-            change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
+            with self._busy("training"):
+                change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
             self._contribution.keep(made, weights, change.numpy(), len(names))
         finally:
             self._training.release()
@@ -170,8 +182,10 @@ class Participant:
         if alone is not None:
             if part == TRAIN:
                 raise GetNotPermittedError(f"{self._worker_id} tells nothing of names that it has trained on alone")
-            fit(made, self._enough_names(TRAIN), self._own_settings(alone), _LossInBlocks(calling.report).add)
-        return count_guesses(made, names, len(self._languages)).with_floor(MIN_NAMES).as_answer()
+            with self._busy("training"):
+                fit(made, self._enough_names(TRAIN), self._own_settings(alone), _LossInBlocks(calling.report).add)
+        with self._busy("testing"):
+            return count_guesses(made, names, len(self._languages)).with_floor(MIN_NAMES).as_answer()
 
     def release(
         self,
@@ -199,6 +213,12 @@ class Participant:
             ReleaseError: the model is not for this worker's names, not the coordinator's, or replaces another one.
             ValueError: the parameters do not fit.
         """
+        with self._busy("taking a release"):
+            return self._take_release(step, digest, card, weights, Signature(signer, signature))
+
+    def _take_release(
+        self, step: str, digest: str, card: Mapping | None, weights: np.ndarray | None, signature: Signature
+    ) -> str | int | None:
         if step == "commit":
             return self._store.commit(digest)
         if step == "abort":
@@ -210,7 +230,7 @@ class Participant:
         if read.languages != self._languages or read.alphabet_digest != self._alphabet.digest():
             raise ReleaseError("the model is for other languages or letters than this worker's names")
         self._load_model(read.model, weights)  # does it fit?
-        return self._store.stage(read, weights, Signature(signer, signature))
+        return self._store.stage(read, weights, signature)
 
     def own_tensors(self, worker: GuardedWorker) -> None:
         """Register the names to train on, for pointers: found by tags, never fetched."""
@@ -235,13 +255,29 @@ class Participant:
             if total(self._names.train):
                 self._parts[TRAIN] = self._trainee.names = encode(self._names.train, self._alphabet, self._seed)
 
+    @contextmanager
+    def _busy(self, doing: str) -> Iterator[None]:
+        """What `describe` tells meanwhile."""
+        self._at_work.append(doing)
+        try:
+            yield
+        finally:
+            self._at_work.remove(doing)
+
+    def _doing(self) -> str:
+        at_work = list(self._at_work)
+        return at_work[-1] if at_work else "in a round" if self._contribution.is_in_a_round else "idle"
+
     def _released_accuracy(self) -> float | None:
         """What the model in use has reached on this worker's names when it was released."""
-        try:
-            card, _ = self._store.load()
-        except ReleaseError:
-            return None
-        return card.accuracy_by_worker.get(self._worker_id)
+        version = self._store.current
+        if self._accuracy_of[0] != version:  # else read already: somebody who watches asks every other second
+            try:
+                card, _ = self._store.load(version)
+            except ReleaseError:
+                return None
+            self._accuracy_of = (version, card.accuracy_by_worker.get(self._worker_id))
+        return self._accuracy_of[1]
 
     def _enough_names(self, part: str) -> Encoded:
         counts = {each: total(of_part) for each, of_part in self._names.items()}

@@ -12,6 +12,7 @@ from syft.exceptions import GetNotPermittedError
 import pisyft.contribution
 from pisyft import participant
 from pisyft.aggregation.agreement import Ledger
+from pisyft.aggregation.rounds import new_agreement
 from pisyft.learning.models import MODELS, make_model
 from pisyft.learning.names import (
     Parts,
@@ -28,6 +29,7 @@ from pisyft.learning.vectors import to_vector
 from pisyft.participant import MIN_NAMES, Participant
 from pisyft.release import Card, ModelStore, ReleaseError, Signature, digest_of
 from pisyft.transport.server import Caller, Calling
+from pisyft.transport.values import pack, unpack
 
 
 @pytest.fixture
@@ -202,6 +204,11 @@ def alice_with_folder(names, tmp_path) -> tuple[Participant, Path]:
     return alice, tmp_path / "names"
 
 
+def names_told(alice: Participant) -> dict:
+    """What it tells of its names, and not of its machine, whose free memory changes all the time."""
+    return {key: value for key, value in alice.describe(calling()).items() if key != "board"}
+
+
 def test_a_name_that_was_added_is_trained_on_in_the_next_round(alice_with_folder):
     alice, folder = alice_with_folder
     language = alice.describe(calling())["languages"][0]
@@ -215,15 +222,56 @@ def test_a_name_that_was_added_is_trained_on_in_the_next_round(alice_with_folder
 
 def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, caplog):
     alice, folder = alice_with_folder
-    before = alice.describe(calling())
+    before = names_told(alice)
 
     (folder / "train" / f"{before['languages'][0]}.txt").write_bytes(b"\xff")
-    assert alice.describe(calling()) == before
+    assert names_told(alice) == before
     (folder / "train" / f"{before['languages'][0]}.txt").write_text("Novak\n")
     (folder / "train" / "Klingon.txt").write_text("Worf\n")
-    assert alice.describe(calling()) == before
+    assert names_told(alice) == before
 
     assert "is not UTF-8" in caplog.text and "other languages than before" in caplog.text
+
+
+# What it is doing, and on what machine
+
+
+def test_a_worker_tells_what_it_is_doing(alice, monkeypatch):
+    doing = []
+    train = alice._trainee.train
+
+    def watched(*arguments):
+        doing.append(alice.describe(calling())["doing"])
+        return train(*arguments)
+
+    monkeypatch.setattr(alice._trainee, "train", watched)
+    monkeypatch.setattr(
+        participant, "count_guesses", lambda *_: doing.append(alice.describe(calling())["doing"]) or 1 / 0
+    )
+
+    fit(alice)
+    with pytest.raises(ZeroDivisionError):
+        alice.evaluate(calling(), weights())
+
+    assert doing == ["training", "testing"]
+    assert alice.describe(calling())["doing"] == "idle"  # also after what failed
+
+
+def test_a_worker_that_has_joined_a_round_says_so(alice):
+    agreement = new_agreement("masks", ["alice", "bob"], "0" * 64, {"w": (3,)})
+
+    alice.verbs["aggregate"](calling(), agreement.round, "join", agreement.as_message())
+    joined = alice.describe(calling())["doing"]
+    alice.verbs["aggregate"](calling(), agreement.round, "give up", {})
+
+    assert (joined, alice.describe(calling())["doing"]) == ("in a round", "idle")
+
+
+def test_a_worker_tells_its_machines_facts_as_plain_values(alice):
+    told = alice.describe(calling())["board"]
+
+    assert unpack(pack(told)) == told
+    assert set(told) == {"model", "temperature_celsius", "memory_bytes", "memory_available_bytes"}
 
 
 # Releases
