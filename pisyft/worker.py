@@ -6,6 +6,7 @@ import functools
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pisyft.learning.names import Parts, WatchedFolder
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
+from pisyft.transport.server import Calling
 
 
 def make_worker(
@@ -68,8 +70,8 @@ def make_worker(
         port,
         worker_id,
         policy=policy,
-        verbs=participant.verbs,
-        peer_verbs=contribution.peer_verbs,
+        verbs={**participant.verbs, "ping": ping},
+        peer_verbs={**contribution.peer_verbs, "ping": ping},
         peers=peers,
         verbose=verbose,
         listener=listener,
@@ -80,6 +82,11 @@ def make_worker(
     if policy == TEACH:
         worker.own_when_searched(functools.partial(participant.own_tensors, worker))
     return worker
+
+
+def ping(calling: Calling, payload: bytes = b"") -> dict:
+    """What was sent, and this machine's clock in seconds: how far away is this worker, and is its clock right?"""
+    return {"payload": payload, "time": time.time()}
 
 
 def serve(worker: GuardedWorker) -> None:

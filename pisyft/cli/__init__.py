@@ -14,6 +14,7 @@ import pisyft
 # In the order of a workshop. Each is in the module of its name, which imports what it needs when it runs.
 COMMANDS = (
     "setup",
+    "doctor",
     "data",
     "names",
     "classroom",
@@ -44,6 +45,7 @@ def main() -> None:
 
     \b
     pisyft setup                                  install PySyft 0.2.9 into this environment
+    pisyft doctor                                 is this machine fit, and how to mend what is not
     pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft train --lab                            on a laptop, with two local workers
     pisyft classroom create --pi alice=HOST --pi bob=HOST

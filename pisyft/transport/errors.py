@@ -11,12 +11,14 @@ class TransportError(Exception):
     Attributes:
         worker: the id of the other worker.
         address: where it was looked for, `host:port`.
+        problem, advice: the two halves of the text: what is wrong, and what to do.
     """
 
     def __init__(self, worker: object, address: str, problem: str, advice: str) -> None:
         super().__init__(f"worker {worker} at {address}: {problem}. {advice}")
         self.worker = worker
         self.address = address
+        self.problem, self.advice = problem, advice
 
 
 class UnknownHost(TransportError, socket.gaierror):
