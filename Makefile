@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance lint bench bench-learning bench-aggregation faults clean
+.PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation faults clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -34,6 +34,14 @@ faults: .venv/ready  ## kill -9 at 100 random points of secure rounds: artifacts
 
 bench-aggregation: .venv/ready  ## speed and bytes of secure sums: artifacts/bench-aggregation/ (10 minutes)
 	$(BIN)/python benchmarks/bench_aggregation.py
+
+notebooks: .venv/ready  ## execute all notebooks in a real kernel: artifacts/notebooks/
+	$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --output-dir artifacts/notebooks notebooks/*.ipynb
+
+docs: .venv/ready  ## the documentation as pages: artifacts/docs/
+	rm -rf artifacts/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs artifacts/docs
+	@echo "Written: artifacts/docs/index.html"
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ WORKER = [
     'tomli>=2; python_version < "3.11"',
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
+DOCS = ["sphinx>=8.1", "furo>=2024.8", "myst-nb>=1.1"]
 DEV = [
     "pytest>=8,<10",
     "hypothesis>=6.100",
@@ -56,7 +57,7 @@ setup(
     packages=find_packages(include=["pisyft", "pisyft.*"]),
     package_data={"pisyft": ["py.typed"]},
     install_requires=WORKER,
-    extras_require={"notebooks": NOTEBOOKS, "dev": NOTEBOOKS + DEV},
+    extras_require={"notebooks": NOTEBOOKS, "docs": DOCS, "dev": NOTEBOOKS + DOCS + DEV},
     entry_points={"console_scripts": ["pisyft = pisyft.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
