@@ -90,32 +90,44 @@ class Federation:
             raise FederationError("a federation needs two workers or more: a sum over one would be its own model")
         if len(set(ids)) < len(ids):
             raise FederationError(f"two workers have the same id: {', '.join(map(str, ids))}")
-        self.workers = list(workers)
+        self.workers: list = []
+        self.descriptions: dict = {}
         self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.descriptions: dict = {worker.id: worker.call("describe") for worker in workers}
-        first = ids[0]
-        self.languages: list[str] = self.descriptions[first]["languages"]
-        for worker_id, description in self.descriptions.items():
-            if description["languages"] != self.languages:
-                differing = sorted(set(description["languages"]) ^ set(self.languages))
-                raise FederationError(
-                    f"workers {first} and {worker_id} have different languages ({', '.join(differing)} on one of them "
-                    "only): give every worker a file for each language"
-                )
-            if description["alphabet_digest"] != self.descriptions[first]["alphabet_digest"]:
-                raise FederationError(
-                    f"workers {first} and {worker_id} spell names in different letters "
-                    f"({self.descriptions[first]['alphabet']}, {description['alphabet']}): start all workers with the "
-                    "same --alphabet, and the same version of PiSyft"
-                )
-            if description["train"] < description["floor"]:
-                raise FederationError(
-                    f"worker {worker_id} has {description['train']} names to train on, fewer than "
-                    f"{description['floor']}, so that a model could tell something about one of them: add names to it, "
-                    "or leave it out"
-                )
-        self.alphabet = alphabet_by_name(self.descriptions[first]["alphabet"])
+        for worker in workers:
+            self.admit(worker)
+        first = self.descriptions[ids[0]]
+        self.languages: list[str] = first["languages"]
+        self.alphabet = alphabet_by_name(first["alphabet"])
         self._found_names: dict[object, RemoteNames] = {}
+
+    def admit(self, worker) -> None:
+        """Have another connected worker take part, from the next round on.
+
+        Raises:
+            FederationError: its languages or letters differ from the others', or it has too few names.
+        """
+        description = worker.call("describe")
+        first, known = next(iter(self.descriptions.items()), (worker.id, description))
+        if description["languages"] != known["languages"]:
+            differing = sorted(set(description["languages"]) ^ set(known["languages"]))
+            raise FederationError(
+                f"workers {first} and {worker.id} have different languages ({', '.join(differing)} on one of them "
+                "only): give every worker a file for each language"
+            )
+        if description["alphabet_digest"] != known["alphabet_digest"]:
+            raise FederationError(
+                f"workers {first} and {worker.id} spell names in different letters "
+                f"({known['alphabet']}, {description['alphabet']}): start all workers with the "
+                "same --alphabet, and the same version of PiSyft"
+            )
+        if description["train"] < description["floor"]:
+            raise FederationError(
+                f"worker {worker.id} has {description['train']} names to train on, fewer than "
+                f"{description['floor']}, so that a model could tell something about one of them: add names to it, "
+                "or leave it out"
+            )
+        self.workers.append(worker)
+        self.descriptions[worker.id] = description
 
     @property
     def names_total(self) -> int:
@@ -239,6 +251,7 @@ class Federation:
         name: str = "tutorial",
         store: ModelStore | None = None,
         key: Ed25519PrivateKey | None = None,
+        away: Collection[str] = (),
         **facts: object,
     ) -> dict[str, int]:
         """Push the model to every worker, to all or none; the version that each has put to use, by id.
@@ -249,6 +262,7 @@ class Federation:
             name: of the network, as in `MODELS`.
             store: the coordinator's own. From it, `rollout.deliver` brings the model to workers that are away now.
             key: signs the model; the user's by default.
+            away: the ids of other workers, which are to receive it when they return.
             facts: what else its card tells; see `release.Card`.
 
         Raises:
@@ -267,7 +281,7 @@ class Federation:
                 alphabet_digest=self.alphabet.digest(),
                 **facts,  # type: ignore[arg-type]
             )
-            rollout = roll_out(self.workers, card, _as_array(model), kept, key or coordinator_key())
+            rollout = roll_out(self.workers, card, _as_array(model), kept, key or coordinator_key(), away)
         return dict.fromkeys(rollout.delivered, rollout.version)
 
     def aggregation_error(self, seed: int = 0) -> float:

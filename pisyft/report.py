@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -119,10 +120,13 @@ def write(outcome: Outcome, summary: dict, out: Path) -> None:
         "confusion": plots.confusion_matrix(last.confusion, languages),
         "languages": plots.language_bars(first.recalls(), last.recalls(), languages),
     }
-    told = {worker: [each[worker] for each in history] for worker in history[0]}
-    if told:
-        losses = {worker: [counts.loss for counts in each] for worker, each in told.items()}
-        accuracies = {worker: [(n, counts.accuracy) for n, counts in enumerate(each)] for worker, each in told.items()}
+    if told := history[-1]:
+        # A worker that came later has told nothing of the first rounds.
+        losses = {each: [counts[each].loss if each in counts else math.nan for counts in history] for each in told}
+        accuracies = {
+            each: [(done, counts[each].accuracy) for done, counts in enumerate(history) if each in counts]
+            for each in told
+        }
         figures["loss"] = plots.loss_curve(losses, central.loss if central else None)
         figures["accuracy"] = plots.accuracy_curves(accuracies, "Accuracy on names to choose by, round by round")
     if summary["accuracy_alone_by_worker"]:

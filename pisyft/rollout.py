@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,14 @@ def next_version(workers: Sequence, store: ModelStore) -> int:
     return max([0, *of_workers, *store.versions()]) + 1
 
 
-def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelStore, key: Ed25519PrivateKey) -> Rollout:
+def roll_out(
+    workers: Sequence,
+    card: Card,
+    weights: np.ndarray,
+    store: ModelStore,
+    key: Ed25519PrivateKey,
+    away: Collection[str] = (),
+) -> Rollout:
     """Release a model to all workers: each checks and stores it, and when all have, each puts it to use.
 
     A worker that refuses it stops the release everywhere; one that cannot be reached does not, and is remembered in
@@ -51,6 +58,7 @@ def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelSto
         card: with the version that all give it.
         store: the coordinator's own.
         key: signs the model.
+        away: the ids of workers without a connection, which are remembered, too.
 
     Raises:
         ReleaseError: a worker refuses it, or none can be reached. Nobody uses it then.
@@ -58,10 +66,10 @@ def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelSto
     digest = store.stage(card, weights)
     signature = Signature.of(digest, key)
     staged = _in_parallel(workers, lambda worker: _stage(worker, card, weights, signature))
-    away = [worker for worker, answer in staged.items() if isinstance(answer, TransportError)]
-    refused = {worker: _refusal(answer, digest) for worker, answer in staged.items() if worker not in away}
+    lost = [worker for worker, answer in staged.items() if isinstance(answer, TransportError)]
+    refused = {worker: _refusal(answer, digest) for worker, answer in staged.items() if worker not in lost}
     refusals = {worker: reason for worker, reason in refused.items() if reason}
-    if refusals or len(away) == len(staged):
+    if refusals or len(lost) == len(staged):
         present = [worker for worker in workers if str(worker.id) in refused]
         _in_parallel(present, lambda worker: worker.call("release", step="abort", digest=digest))
         store.abort(digest)
@@ -71,10 +79,11 @@ def roll_out(workers: Sequence, card: Card, weights: np.ndarray, store: ModelSto
         raise ReleaseError("not released: none of the workers can be reached")
     store.commit(digest)
     pending = Pending(store)
-    pending.owe(staged, card.version)
-    ready = [worker for worker in workers if str(worker.id) not in away]
+    everybody = [*staged, *away]
+    pending.owe(everybody, card.version)
+    ready = [worker for worker in workers if str(worker.id) not in lost]
     committed = _in_parallel(ready, lambda worker: worker.call("release", step="commit", digest=digest))
-    return _settled(pending, card.version, staged, committed)
+    return _settled(pending, card.version, everybody, committed)
 
 
 def deliver(workers: Sequence, store: ModelStore, key: Ed25519PrivateKey) -> dict[str, int]:
@@ -116,7 +125,7 @@ def _refusal(answer: object, digest: str) -> str | None:
     return None if answer == digest else "it has stored something else than was sent"
 
 
-def _settled(pending: Pending, version: int, asked: Mapping, committed: Mapping) -> Rollout:
+def _settled(pending: Pending, version: int, asked: Collection[str], committed: Mapping) -> Rollout:
     delivered = tuple(worker for worker, answer in committed.items() if not isinstance(answer, Exception))
     for worker in delivered:
         pending.delivered(worker, version)

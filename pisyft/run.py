@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import syft
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
@@ -18,6 +17,7 @@ from rich.console import Console
 from pisyft import report
 from pisyft.aggregation.errors import RoundAborted
 from pisyft.aggregation.simulation import largest_error
+from pisyft.attendance import Attendance
 from pisyft.checkpoints import Checkpoint, Checkpoints
 from pisyft.credentials import Credentials
 from pisyft.federation import Federation, FederationError, Round
@@ -160,6 +160,8 @@ def train(
 ) -> dict:
     """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
 
+    Two of them must be there. The others are asked for again before every round, and take part when they return.
+
     Which round's model is taken is decided on the workers' names to choose by ("validation"). Their test names are
     looked at once, at the end, for the figures that are told and for whether the model is released.
 
@@ -176,44 +178,81 @@ def train(
 
     Raises:
         CheckpointError: there is no run with these settings to go on with.
+        FederationError: fewer than two workers are there, or they cannot train together.
         RoundAborted: a round was given up too often. `resume` goes on.
         RunStopped: training diverged.
     """
     console = console or Console()
     store = ModelStore(out / "models")
-    hook = syft.TorchHook(torch)
-    workers: list[WebsocketClientWorker] = []
-    try:
-        for worker_id, (host, port) in addresses.items():
-            workers.append(WebsocketClientWorker(hook, host, port, id=worker_id, credentials=credentials))
-        federation = Federation(workers, settings.batch_size, settings.learning_rate)
+    key = key or coordinator_key()
+    with Attendance(addresses, credentials) as attendance:
+
+        def tell(text: str) -> None:
+            console.print(text, highlight=False)
+
+        def deliver_to(workers: Collection) -> None:
+            for worker_id, version in deliver(list(workers), store, key).items():
+                tell(f"{worker_id} has received version {version}, which it had missed.")
+
+        def let_in() -> None:
+            """Have those take part who have come since."""
+            for worker in attendance.ask(tell):
+                try:
+                    federation.admit(worker)
+                except (FederationError, TransportError) as error:
+                    tell(f"{worker.id} has come and does not take part. {error}")
+                else:
+                    tell(f"{worker.id} has come, and takes part from now on.")
+                    deliver_to([worker])
+
+        federation = Federation(_enough(attendance, tell), settings.batch_size, settings.learning_rate)
         for note in federation.notes():
-            console.print(note, highlight=False)
-        for worker_id, version in deliver(workers, store, key or coordinator_key()).items():
-            console.print(f"{worker_id} has received version {version}, which it had missed.", highlight=False)
-        trained = _train_rounds(federation, settings, out, console, resume)
+            tell(note)
+        deliver_to(federation.workers)
+        trained = _train_rounds(federation, list(addresses), let_in, settings, out, console, resume)
         before = _evaluate(federation, trained.start, "test", settings, console)
         after = _evaluate(federation, trained.best, "test", settings, console)
         length = len(to_vector(trained.best))
-        error = largest_error(settings.aggregation, len(workers), length, settings.seed)
+        error = largest_error(settings.aggregation, len(federation.workers), length, settings.seed)
         on_their_own = _train_alone(federation, trained, settings, console) if alone else {}
-        release = _release(federation, trained, settings, after, store, key)
+        release = _release(federation, trained, settings, after, store, key, list(attendance.away))
         central = compare() if compare else None
         outcome = report.Outcome(federation, settings, trained, before, after, on_their_own, central, error, release)
         summary = report.summarise(outcome)
-    finally:
-        for worker in workers:
-            worker.close()
     report.write(outcome, summary, out)
     report.tell(outcome, summary, out, console)
     return summary
 
 
-def _train_rounds(federation: Federation, settings: Settings, out: Path, console: Console, resume: bool) -> Trained:
+def _enough(attendance: Attendance, tell: Callable[[str], object]) -> list[WebsocketClientWorker]:
+    """The workers that are there.
+
+    Raises:
+        FederationError: fewer than two. The text says who is missing, and why.
+    """
+    present = attendance.ask()
+    reasons = [str(error) for error in attendance.away.values()]
+    if len(present) < 2:
+        there = f"only {present[0].id} is" if present else "none is"
+        raise FederationError("\n".join([f"a federation needs two workers or more, and {there} there", *reasons]))
+    for reason in reasons:
+        tell(f"{reason}\nThe others begin. It is asked again before every round.")
+    return present
+
+
+def _train_rounds(
+    federation: Federation,
+    everybody: list[str],
+    let_in: Callable[[], None],
+    settings: Settings,
+    out: Path,
+    console: Console,
+    resume: bool,
+) -> Trained:
     start = federation.new_model(settings.seed, settings.model)
     strategy = make_strategy(settings.strategy, to_vector(start), settings.training, settings.rounds)
     checkpoints = Checkpoints(out)
-    plain = {**asdict(settings), "workers": [str(worker.id) for worker in federation.workers]}
+    plain = {**asdict(settings), "workers": everybody}
     history: list[dict[str, Counts]] = []
     if resume:
         last = checkpoints.last(plain)
@@ -235,11 +274,17 @@ def _train_rounds(federation: Federation, settings: Settings, out: Path, console
 
     if not history:
         keep()
-    names = sum(each["train"] for each in federation.descriptions.values()) * settings.passes
     with report.progress(console) as progress:
-        task = progress.add_task("", total=round(settings.rounds * names), completed=round(strategy.round * names))
+        task = progress.add_task("")
         while strategy.round < settings.rounds:
-            progress.update(task, description=f"round {strategy.round + 1} of {settings.rounds}")
+            let_in()
+            names = sum(each["train"] for each in federation.descriptions.values()) * settings.passes
+            progress.update(
+                task,
+                description=f"round {strategy.round + 1} of {settings.rounds}",
+                total=round(settings.rounds * names),
+                completed=round(strategy.round * names),
+            )
             done: dict[str, int] = {}
 
             def show(worker: str, told: dict, done: dict = done, before: float = strategy.round * names) -> None:
@@ -300,31 +345,38 @@ def _choose_by(federation, model, before: Mapping[str, Counts], settings: Settin
 
 def _evaluate(federation: Federation, model, part: str, settings: Settings, console) -> dict[str, Counts]:
     """What each worker that can be reached counts."""
+    return _of_present(lambda away: federation.evaluate(model, part, settings.model, away), console)
+
+
+def _of_present(evaluate: Callable[[Collection[str]], dict[str, Counts]], console: Console) -> dict[str, Counts]:
+    """Evaluate without the workers that turn out to be away."""
     away: set[str] = set()
     while True:
         try:
-            return federation.evaluate(model, part, settings.model, away)
+            return evaluate(away)
         except TransportError as error:
             console.print(f"{error}\nIt is left out of this evaluation.", highlight=False)
             away.add(str(error.worker))
 
 
-def _goodness(counts: Mapping[str, Counts]) -> tuple[float, float]:
-    """The better, the greater; equal where nobody could tell."""
+def _goodness(counts: Mapping[str, Counts]) -> tuple[int, float, float]:
+    """The better, the greater; equal where nobody could tell. First comes how many workers have told something."""
     if not counts:
-        return (0.0, 0.0)
+        return (0, 0.0, 0.0)
     together = add_up(counts.values())
-    return (together.accuracy, -together.loss if math.isfinite(together.loss) else -math.inf)
+    return (len(counts), together.accuracy, -together.loss if math.isfinite(together.loss) else -math.inf)
 
 
 def _train_alone(federation: Federation, trained: Trained, settings: Settings, console: Console) -> dict[str, Counts]:
     with console.status("Every worker trains the same model alone, to compare"):
         passes = settings.rounds * settings.passes
         alone = replace(settings.training, passes=passes)
-        return federation.evaluate_alone(trained.start, alone, "test", settings.model)
+        return _of_present(
+            lambda away: federation.evaluate_alone(trained.start, alone, "test", settings.model, away), console
+        )
 
 
-def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key) -> dict:
+def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key, absent) -> dict:
     """The release, for the summary: its version and who lacks it, or why there is none."""
     together = add_up(after.values())
     by_worker = {worker: counts.accuracy for worker, counts in after.items()}
@@ -342,10 +394,11 @@ def _release(federation, trained: Trained, settings: Settings, after, store: Mod
         name=settings.model,
         store=store,
         key=key,
+        away=absent,
         strategy=settings.strategy,
         aggregation=settings.aggregation,
         accuracy_by_worker=by_worker,
         measures=measures,
     )
-    away = [str(worker.id) for worker in federation.workers if worker.id not in delivered]
+    away = [*(str(worker.id) for worker in federation.workers if worker.id not in delivered), *absent]
     return {"released_version": store.current, "not_released": [], "away": away}

@@ -19,6 +19,7 @@ class Proxy:
         delay: seconds by which everything arrives later, each way.
         resets: the probability with which a connection is reset in place of passing a piece of data on.
         seed: of these resets.
+        port: where to listen; 0 has the system choose a free one.
 
     Attributes:
         address: where it listens, `(host, port)`.
@@ -26,11 +27,13 @@ class Proxy:
         broken: how many it has reset.
     """
 
-    def __init__(self, target: tuple[str, int], delay: float = 0.0, resets: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, target: tuple[str, int], delay: float = 0.0, resets: float = 0.0, seed: int = 0, port: int = 0
+    ) -> None:
         self._target = target
         self.delay, self.resets = delay, resets
         self._random = random.Random(seed)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address: tuple[str, int] = self._listener.getsockname()
         self.connections = self.broken = 0
         self._open: list[socket.socket] = []

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pisyft import run
+from pisyft import attendance, run
 from pisyft.checkpoints import CheckpointError, Checkpoints
+from pisyft.federation import FederationError
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.names import read_folder, total, write_folder
-from pisyft.release import ModelStore
-from tests.helpers import processes_about, run_pisyft, run_python, wait_until
+from pisyft.release import ModelStore, Pending
+from tests.helpers import free_port, processes_about, run_pisyft, run_python, wait_until
+from tests.proxy import Proxy
 
 # What design.md promises.
 KEYS = set(
@@ -321,23 +323,65 @@ def test_without_a_lab_nothing_is_compared_with_training_in_one_place(lab, tmp_p
     assert (tmp_path / "loss.png").exists()
 
 
-def test_a_run_that_cannot_reach_its_second_worker_closes_its_first_connection(lab, tmp_path, console, monkeypatch):
+def test_a_run_with_fewer_than_two_workers_says_who_is_missing_and_closes_its_connection(
+    lab, tmp_path, console, monkeypatch
+):
     made = []
 
-    class Client(run.WebsocketClientWorker):
-        def __init__(self, hook, host, port, id, credentials):
-            if made:
-                raise ConnectionRefusedError
-            super().__init__(hook, host, port, id=id, credentials=credentials)
+    class Client(attendance.WebsocketClientWorker):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
             made.append(self)
 
-    monkeypatch.setattr(run, "WebsocketClientWorker", Client)
+    monkeypatch.setattr(attendance, "WebsocketClientWorker", Client)
+    port = free_port()
 
-    with pytest.raises(ConnectionRefusedError):
-        run.train(lab.addresses, run.Settings(rounds=1), tmp_path / "out", console)
+    with pytest.raises(FederationError) as refused:
+        run.train({**lab.addresses, "bob": ("127.0.0.1", port)}, run.Settings(rounds=1), tmp_path / "out", console)
 
-    assert "not connected" in str(made[0])
+    first, second = str(refused.value).splitlines()
+    assert first == "a federation needs two workers or more, and only alice is there"
+    assert second.startswith(f"worker bob at 127.0.0.1:{port}: nothing listens there. Is the worker running? Start it")
+    assert [(each.id, "not connected" in str(each)) for each in made] == [("alice", True)]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_begins_without_a_worker_that_is_away_and_owes_it_the_release(lab, tmp_path, console):
+    addresses = {**lab.addresses, "carol": ("127.0.0.1", free_port())}
+
+    summary = run.train(addresses, run.Settings(rounds=2, good_enough=0, margin=1), tmp_path, console)
+
+    told = " ".join(console.file.getvalue().split())
+    assert told.count("worker carol at 127.0.0.1") == 1
+    assert "It is asked again before every round." in told
+    assert (summary["workers"], summary["away"]) == (["alice", "bob"], ["carol"])
+    assert "carol will receive the release at the next run." in told
+    assert Pending(ModelStore(tmp_path / "models")).versions() == {"carol": summary["released_version"]}
+
+
+def test_a_worker_that_comes_later_takes_part_from_then_on(names_folder, tmp_path, console, monkeypatch):
+    run_round, taken_part = run._run_round, []
+    with Lab(names_folder, ["alice", "bob", "carol"], certificates=True) as lab, contextlib.ExitStack() as later:
+        port = free_port()
+
+        def recorded(federation, *others):
+            finished = run_round(federation, *others)
+            taken_part.append(sorted(finished.total.contributors))
+            if len(taken_part) == 1:
+                later.enter_context(Proxy(lab.addresses["carol"], port=port))
+            return finished
+
+        monkeypatch.setattr(run, "_run_round", recorded)
+        summary = run.train(
+            *({**lab.addresses, "carol": ("127.0.0.1", port)}, run.Settings(rounds=3, good_enough=0), tmp_path),
+            *(console, None, lab.classroom.credentials),
+        )
+
+    assert taken_part == [["alice", "bob"], ["alice", "bob", "carol"], ["alice", "bob", "carol"]]
+    assert "carol has come, and takes part from now on." in console.file.getvalue()
+    assert (summary["workers"], summary["away"]) == (["alice", "bob", "carol"], [])
+    assert summary["best_round"] >= 2  # judged by three, not by two
+    assert set(summary["accuracy_by_worker"]) == {"alice", "bob", "carol"}
 
 
 def test_the_coordinator_of_a_lab_opens_no_names_file(in_a_lab, names_folder):

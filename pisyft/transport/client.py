@@ -118,10 +118,12 @@ class WebsocketClientWorker(BaseWorker):
     ) -> None:
         self._prepare(host, port, secure, id, timeout, ca_path, credentials)
         self.wait |= wait
-        _give_up_id(hook, id, self.address)
+        with self._registering:
+            _give_up_id(hook, id, self.address)
         # Connected before PySyft hears of the worker: one that cannot be reached is never registered.
         self.connect()
-        super().__init__(hook, id, data, is_client_worker, log_msgs, verbose)
+        with self._registering:
+            super().__init__(hook, id, data, is_client_worker, log_msgs, verbose)
 
     def _prepare(
         self,
@@ -483,6 +485,8 @@ class WebsocketClientWorker(BaseWorker):
 
     # One thread for all clients sends what waited for company in vain.
     _flusher = Flusher()
+    # Workers may be connected at the same time, but PySyft's lists of them are changed by one thread at a time.
+    _registering = threading.Lock()
 
     # On the wire a worker is its id.
 
