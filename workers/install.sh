@@ -114,7 +114,8 @@ if [ -n "$classroom" ]; then
     [ -n "$id" ] || give_up "$classroom/classroom.toml does not say whose it is: copy it again from the laptop"
     [ "$id" != coordinator ] || give_up "$classroom is the coordinator's, and stays on the laptop: take a Pi's folder"
 fi
-if [ -n "$names" ] && ! ls "$names"/*.txt "$names"/train/*.txt >/dev/null 2>&1; then
+has_names() { compgen -G "$1/*.txt" >/dev/null || compgen -G "$1/train/*.txt" >/dev/null; }
+if [ -n "$names" ] && ! has_names "$names"; then
     give_up "there are no names in $names: a file Language.txt for each language, or a folder of pisyft data split"
 fi
 pins=$project/requirements/pi.txt
@@ -193,6 +194,10 @@ else
     had_mb=$(du -sm "$target" 2>/dev/null | cut -f 1 || true)
     [ $((free_mb + ${had_mb:-0})) -ge $needed_mb ] ||
         give_up "the disk is too full: $needed_mb MB must be free in $opt, and $free_mb are"
+    # Not in /tmp, which may be memory, of which a Pi has little.
+    export TMPDIR=$opt/tmp
+    mkdir -p "$TMPDIR"
+    undo+=("rm -rf '$TMPDIR'")
     log=$(mktemp)
     say "Making an environment in $target"
     "$python" -m venv "$target" >"$log" 2>&1 || give_up "$(why)"
@@ -298,7 +303,7 @@ if [ -n "$id" ]; then
         ! systemd_runs || systemctl daemon-reload
         systemctl enable "pisyft-worker@$id" >/dev/null 2>&1 || give_up "the service cannot be enabled: systemctl enable pisyft-worker@$id says why"
         later "systemctl disable pisyft-worker@$id"
-        if ! ls "$state/$id/names"/*.txt "$state/$id/names"/train/*.txt >/dev/null 2>&1; then
+        if ! has_names "$state/$id/names"; then
             say "It has no names yet: put them into $state/$id/names, then sudo systemctl start pisyft-worker@$id"
         elif systemd_runs; then
             systemctl restart "pisyft-worker@$id" || give_up "the worker does not start: journalctl -u pisyft-worker@$id says why"
@@ -310,6 +315,8 @@ if [ -n "$id" ]; then
 fi
 undo=()
 committing=''
+rm -rf "$opt/tmp"
+unset TMPDIR
 for file in "$opt/current" "$command" "$unit" "$etc/${id:-none}.env"; do forget "$file"; done
 [ -z "$id" ] || rm -rf "$etc/.$id.before"
 for old in "$opt"/*/; do # environments of earlier versions, or of an installation that was given up

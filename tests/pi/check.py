@@ -1,0 +1,468 @@
+"""PiSyft on emulated Raspberry Pis: installed from a wheelhouse, a secure round between two workers, a prediction.
+
+    python tests/pi/check.py [--os bookworm] [--cpu cortex-a53] [--out artifacts/pi-check]
+
+Builds a root of each Debian that Raspberry Pi OS is made of, for arm64, and runs `workers/install.sh` and PiSyft in it,
+with QEMU in place of the processor, without a network but its own loopback, and as the service's user. Roots and
+wheelhouse are kept in the user's cache (~/.cache/pisyft, or PISYFT_CACHE); nothing else of the machine changes.
+
+Writes summary.json:
+
+    combinations, passed, failed   how many pairs of OS and CPU were run, and how they ended
+    results                        for each: os, cpu, passed, and steps: name, ok, seconds, resident_mb (of the largest
+                                   process, QEMU's own memory with it), and what it printed last where it is not ok
+    disk_mb                        of the installed environment, by OS
+    not_shown                      what an emulation cannot show
+
+and the table in docs/pi.md. Exits with 0 where all passed, 1 where one did not, 2 where this machine cannot do it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PISYFT = [sys.executable, "-m", "pisyft"]
+SYSTEMS = ("bookworm", "trixie")
+# The processor of each Pi, as QEMU calls it.
+BOARDS = {"cortex-a53": "Pi 3, Zero 2 W", "cortex-a72": "Pi 4", "cortex-a76": "Pi 5"}
+PACKAGES = "python3,python3-venv,ca-certificates,systemd,adduser,passwd,procps,iproute2"
+MIRROR = "http://deb.debian.org/debian"
+QEMU = "/usr/bin/qemu-aarch64-static"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+# How Linux knows a program for arm64 (Documentation/admin-guide/binfmt-misc.rst); F: QEMU is found from any root.
+MAGIC = (
+    rb":qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:"
+    rb"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:"
+)
+WORKERS = {"alice": 8777, "bob": 8778}
+LANGUAGES = ("Czech", "Italian", "Japanese", "Polish")
+NAMES_OF_EACH = 60
+STEP_SECONDS = 1800
+NOT_SHOWN = [
+    "speed: QEMU translates every instruction, and is many times slower than a Pi, in no fixed proportion",
+    "heat and power: throttling, under-voltage, a card that is worn",
+    "Wi-Fi: the workers talk over loopback (make room shapes a network)",
+    "the service under systemd: it is installed and enabled, and its command line run as its user, but not by systemd",
+    "instructions that QEMU knows and a processor does not, beyond those that its model of that processor leaves out",
+]
+
+
+@dataclass
+class Step:
+    """One thing that was tried."""
+
+    name: str
+    ok: bool
+    seconds: float
+    resident_mb: float
+    said: str = ""
+
+
+@dataclass
+class Result:
+    """What came of one OS on one CPU."""
+
+    os: str
+    cpu: str
+    board: str
+    passed: bool = False
+    steps: list[Step] = field(default_factory=list)
+
+
+def cannot() -> list[str]:
+    """Why this machine cannot do it, each with its mend."""
+    reasons = []
+    if os.geteuid():
+        reasons.append("it needs root, for roots of other systems: sudo make pi-check")
+    for tool, package in {"debootstrap": "debootstrap", QEMU: "qemu-user-static", "unshare": "util-linux"}.items():
+        if shutil.which(tool) is None:
+            reasons.append(f"{tool} is not here: apt install {package}")
+    if not reasons and not (BINFMT / "qemu-aarch64").exists():
+        if not (BINFMT / "register").exists():
+            subprocess.run(["mount", "-t", "binfmt_misc", "none", str(BINFMT)], capture_output=True)
+        try:
+            (BINFMT / "register").write_bytes(MAGIC + QEMU.encode() + b":F")
+        except OSError as error:
+            reasons.append(f"the kernel does not take programs for arm64 (binfmt_misc: {error.strerror})")
+    return reasons
+
+
+def cache() -> Path:
+    return Path(os.environ.get("PISYFT_CACHE", Path.home() / ".cache" / "pisyft"))
+
+
+def make_root(system: str) -> Path:
+    """A root of a Debian for arm64, built once."""
+    root = cache() / "roots" / system
+    if root.exists():
+        return root
+    print(f"{system}: building a root (once, some minutes)", flush=True)
+    part = root.with_name(f"{system}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    command = ["debootstrap", "--arch=arm64", "--variant=minbase", f"--include={PACKAGES}", system, str(part), MIRROR]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"debootstrap failed for {system}: {(done.stdout + done.stderr)[-500:]}")
+    part.rename(root)
+    return root
+
+
+def prepare_bundle(folder: Path) -> None:
+    """What comes from the laptop: this project, a classroom, and names for each worker."""
+    bundle = folder / "pisyft"
+    for part in ("workers", "requirements"):
+        shutil.copytree(ROOT / part, bundle / part)
+    names = folder / "all"
+    names.mkdir()
+    for language in LANGUAGES:
+        lines = (ROOT / "data/names" / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        (names / f"{language}.txt").write_text("\n".join(lines[:NAMES_OF_EACH]) + "\n", encoding="utf-8")
+    workers = [word for worker in WORKERS for word in ("--worker", worker)]
+    _here("data", "split", names, "--into", folder / "dealt", *workers)
+    pis = [word for worker, port in WORKERS.items() for word in ("--pi", f"{worker}=127.0.0.1:{port}")]
+    _here("classroom", "create", "--into", folder / "room", *pis)
+
+
+def _here(*arguments: object) -> None:
+    subprocess.run([*PISYFT, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+
+class Machine:
+    """A root with changes of its own on top, in which programs run on one kind of processor.
+
+    Args:
+        lower: what it begins with, the topmost first; stays as it is.
+        work: a folder for the changes.
+        bundle, wheelhouse: what it finds in /bundle and /wheelhouse.
+    """
+
+    def __init__(self, lower: list[Path], work: Path, bundle: Path, wheelhouse: Path, cpu: str) -> None:
+        self.upper, self.root, self.cpu = work / "upper", work / "root", cpu
+        for folder in (self.upper, work / "scratch", self.root):
+            folder.mkdir(parents=True)
+        layers = ":".join(map(str, lower))
+        _mount("-t", "overlay", "overlay", "-o", f"lowerdir={layers},upperdir={self.upper},workdir={work}/scratch")(
+            self.root
+        )
+        for kind in ("proc", "sysfs"):
+            _mount("-t", kind, kind)(self.root / {"proc": "proc", "sysfs": "sys"}[kind])
+        _mount("--rbind", "/dev")(self.root / "dev")
+        for name, source in {"bundle": bundle, "wheelhouse": wheelhouse}.items():
+            (self.root / name).mkdir(exist_ok=True)
+            _mount("--bind", str(source))(self.root / name)
+
+    def start(self, *command: str, user: str | None = None, log: Path) -> subprocess.Popen:
+        """Start a program in there."""
+        if user:
+            command = (
+                "/usr/bin/setpriv",
+                f"--reuid={user}",
+                f"--regid={user}",
+                "--init-groups",
+                "--no-new-privs",
+                *command,
+            )
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root" if user is None else "/var/lib/pisyft",
+            "QEMU_CPU": self.cpu,
+            "LANG": "C.UTF-8",
+            "OMP_NUM_THREADS": "1",
+        }
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                ["chroot", str(self.root), *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def close(self) -> None:
+        subprocess.run(["umount", "--recursive", "--lazy", str(self.root)], check=True)
+
+
+def _mount(*arguments: str) -> Callable[[Path], None]:
+    return lambda target: subprocess.run(["mount", *arguments, str(target)], check=True) and None
+
+
+class Recorder:
+    """Runs steps on a machine, writes down how they went, and stops at the first that fails."""
+
+    def __init__(self, machine: Machine, result: Result, logs: Path) -> None:
+        self._machine, self._result, self._logs = machine, result, logs
+
+    def run(self, name: str, *command: str, statuses: tuple[int, ...] = (0,), expect: str = "", **how) -> str:
+        """A program that ends; what it printed. It must end with one of the statuses, and print what is expected."""
+        log = self._logs / f"{self._result.os}-{self._result.cpu}-{name.replace(' ', '-')}.log"
+        log.unlink(missing_ok=True)
+        begin = time.monotonic()
+        process = self._machine.start(*command, log=log, **how)
+        status, resident = _wait(process, STEP_SECONDS)
+        said = log.read_text(encoding="utf-8", errors="replace")
+        self.note(name, status in statuses and expect in said, time.monotonic() - begin, resident, said)
+        return said
+
+    def note(self, name: str, ok: bool, seconds: float, resident_mb: float, said: str) -> None:
+        step = Step(name, ok, round(seconds, 1), round(resident_mb), "" if ok else said[-1500:])
+        self._result.steps.append(step)
+        print(
+            f"{self._result.os} on {self._result.cpu}: {name}: {'ok' if ok else 'FAILED'}, {seconds:.0f} s, "
+            f"{resident_mb:.0f} MB",
+            flush=True,
+        )
+        if not ok:
+            print(said[-1500:], flush=True)
+            raise StepFailed(name)
+
+
+class StepFailed(Exception):
+    pass
+
+
+def _wait(process: subprocess.Popen, seconds: float) -> tuple[int, float]:
+    """The exit status of a process, and the resident memory in MB of the largest of it and its children."""
+    deadline = time.monotonic() + seconds
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage.ru_maxrss / 1024
+        if time.monotonic() > deadline:
+            process.kill()
+        time.sleep(0.1)
+
+
+def service_command(worker: str) -> list[str]:
+    """What the service starts."""
+    unit = (ROOT / "workers/pisyft-worker@.service").read_text(encoding="utf-8")
+    (line,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
+    return shlex.split(line.removeprefix("ExecStart=").replace("%i", worker).replace("$PISYFT_OPTIONS", ""))
+
+
+@contextlib.contextmanager
+def running_workers(machine: Machine, recorder: Recorder, logs: Path, name: str) -> Iterator[None]:
+    """Both workers, started as the service does, until the `with` ends; their memory is then noted."""
+    started: dict[str, tuple[subprocess.Popen, Path]] = {}
+    begin = time.monotonic()
+    try:
+        for worker in WORKERS:
+            log = logs / f"{name}-{worker}.log"
+            log.unlink(missing_ok=True)
+            started[worker] = (machine.start(*service_command(worker), user="pisyft", log=log), log)
+        for worker, (process, log) in started.items():
+            while (ready := " is ready " in log.read_text(errors="replace")) is False and process.poll() is None:
+                if time.monotonic() - begin > STEP_SECONDS:
+                    break
+                time.sleep(0.2)
+            said = log.read_text(errors="replace")
+            recorder.note(f"worker {worker}", ready, time.monotonic() - begin, _resident_mb(process.pid), said)
+        yield
+        for worker, (process, _) in started.items():
+            resident = _resident_mb(process.pid)
+            recorder.note(f"worker {worker} after the round", resident > 0, 0.0, resident, "it ended")
+    finally:
+        for process, _ in started.values():
+            process.terminate()
+        for process, _ in started.values():
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _resident_mb(pid: int) -> float:
+    """The most that a process ever had."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
+def install(recorder: Recorder, name: str = "install", expect: str = "Installed:") -> None:
+    for worker in WORKERS:
+        recorder.run(
+            f"{name} {worker}",
+            *("/bundle/pisyft/workers/install.sh", "--classroom", f"/bundle/room/{worker}"),
+            *("--names", f"/bundle/dealt/{worker}/names", "--wheelhouse", "/wheelhouse"),
+            expect=expect,
+        )
+
+
+def check_processor(machine: Machine, recorder: Recorder, logs: Path) -> None:
+    """Everything that must work on one kind of Pi, once it is installed."""
+    install(recorder, "install again,", "PiSyft is there already")
+    doctor = recorder.run("doctor", "/usr/local/bin/pisyft", "doctor", "--json", "--data", "/var/lib/pisyft/alice")
+    torch = next(check for check in json.loads(doctor[doctor.index("{") :])["checks"] if check["name"] == "PyTorch")
+    print(f"  PyTorch {torch['found']}", flush=True)
+    with running_workers(machine, recorder, logs, f"{recorder._result.os}-{machine.cpu}"):
+        recorder.run(
+            "secure round",
+            *("/usr/local/bin/pisyft", "train", "--classroom", "/bundle/room/coordinator", "--rounds", "1"),
+            *("--good-enough", "0", "--out", "/root/run"),
+        )
+        summary = json.loads((machine.root / "root/run/summary.json").read_text(encoding="utf-8"))
+        ok = summary["aggregation"] == "additive" and summary["participants"] == 2 and summary["released_version"] == 1
+        recorder.note("released to both", ok, 0.0, 0.0, json.dumps(summary))
+        doctor = ("/usr/local/bin/pisyft", "doctor", "--json", "--classroom", "/etc/pisyft/alice")
+        recorder.run(
+            "doctor with a peer", *doctor, "--data", "/var/lib/pisyft/alice", user="pisyft", expect='"peer bob"'
+        )
+    recorder.run(
+        "predict",
+        *("/usr/local/bin/pisyft", "predict", "Gadler", "--models", "/var/lib/pisyft/alice/models"),
+        user="pisyft",
+        expect="Gadler",
+    )
+
+
+def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> dict:
+    """All pairs; in namespaces of this process's own."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    logs = out / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    results, disk = [], {}
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="check-") as work:
+        for system in systems:
+            base, installed = cache() / "roots" / system, Path(work) / system
+            first = Result(system, cpus[0], BOARDS[cpus[0]])
+            machine = Machine([base], installed, bundle, cache() / "wheelhouse", cpus[0])
+            try:
+                install(Recorder(machine, first, logs))
+                disk[system] = _size_mb(machine.root / "opt/pisyft")
+            except StepFailed:
+                results.append(first)
+                continue
+            finally:
+                machine.close()
+            for cpu in cpus:
+                result = first if cpu == first.cpu else Result(system, cpu, BOARDS[cpu])
+                results.append(result)
+                machine = Machine(
+                    [installed / "upper", base], Path(work) / f"{system}-{cpu}", bundle, cache() / "wheelhouse", cpu
+                )
+                try:
+                    recorder = Recorder(machine, result, logs)
+                    check_processor(machine, recorder, logs)
+                    recorder.run("uninstall", "/bundle/pisyft/workers/install.sh", "--uninstall")
+                    left = [
+                        path
+                        for path in ("opt/pisyft", "etc/pisyft", "var/lib/pisyft", "usr/local/bin/pisyft")
+                        if (machine.root / path).exists()
+                    ]
+                    recorder.note("nothing is left", not left, 0.0, 0.0, ", ".join(left))
+                    result.passed = True
+                except StepFailed:
+                    pass
+                finally:
+                    machine.close()
+    passed = sum(result.passed for result in results)
+    return {
+        "combinations": len(systems) * len(cpus),
+        "passed": passed,
+        "failed": len(systems) * len(cpus) - passed,
+        "disk_mb": disk,
+        "not_shown": NOT_SHOWN,
+        "results": [asdict(result) for result in results],
+    }
+
+
+def _size_mb(folder: Path) -> int:
+    return int(subprocess.run(["du", "-sm", str(folder)], capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+def table(summary: dict) -> str:
+    """The results for docs/pi.md."""
+    lines = [
+        "| system | processor | boards | result | install | doctor | ready | secure round | predict | worker |",
+        "|" + " --- |" * 10,
+    ]
+    for result in summary["results"]:
+        steps = {step["name"]: step for step in result["steps"]}
+
+        def seconds(name: str, steps: dict = steps) -> str:
+            return f"{steps[name]['seconds']:.0f} s" if name in steps else ""
+
+        worker = steps.get("worker alice after the round", {}).get("resident_mb", 0)
+        broken = next((step["name"] for step in result["steps"] if not step["ok"]), "not run")
+        cells = [
+            *(result["os"], result["cpu"], result["board"], "passed" if result["passed"] else f"failed: {broken}"),
+            *map(seconds, ("install alice", "doctor", "worker bob", "secure round", "predict")),
+            f"{worker:.0f} MB" if worker else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_table(summary: dict, page: Path) -> None:
+    begin, end = "<!-- make pi-check: begin -->", "<!-- make pi-check: end -->"
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    page.write_text(f"{before}{begin}\n{table(summary)}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--os", action="append", choices=SYSTEMS)
+    parser.add_argument("--cpu", action="append", choices=list(BOARDS))
+    parser.add_argument("--out", type=Path, default=ROOT / "artifacts/pi-check")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    systems, cpus = options.os or list(SYSTEMS), options.cpu or list(BOARDS)
+    if options.inside:
+        summary = check(systems, cpus, options.out, options.inside)
+        (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        return 0
+    if reasons := cannot():
+        print("This machine cannot emulate a Pi:\n  " + "\n  ".join(reasons), file=sys.stderr)
+        return 2
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").unlink(missing_ok=True)
+    subprocess.run([*PISYFT, "classroom", "pack", "--into", str(cache() / "wheelhouse")], check=True, cwd=ROOT)
+    for system in systems:
+        make_root(system)
+    with tempfile.TemporaryDirectory(prefix="pi-check-") as bundle:
+        prepare_bundle(Path(bundle))
+        # Mounts, processes and the network's loopback are this run's own, and go with it however it ends.
+        own = [
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            "--net",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+        ]
+        arguments = [f"--os={system}" for system in systems] + [f"--cpu={cpu}" for cpu in cpus]
+        done = subprocess.run([*own, sys.executable, __file__, *arguments, f"--out={out}", f"--inside={bundle}"])
+    if done.returncode or not (out / "summary.json").exists():
+        print("The check itself failed: see above.", file=sys.stderr)
+        return 1
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    if len(systems) * len(cpus) == len(SYSTEMS) * len(BOARDS):
+        write_table(summary, ROOT / "docs/pi.md")
+    print(table(summary))
+    print("Not shown by an emulation:\n  " + "\n  ".join(summary["not_shown"]))
+    return 0 if summary["passed"] == summary["combinations"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
