@@ -75,10 +75,8 @@ def pack(into: Path, pythons: tuple[str, ...]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"))
 @click.option("--pi", "only", multiple=True, help="Only this one, by its id; once for each.  [default: all]")
 @click.option("--user", default="pi", show_default=True, help="Who logs in there, and may use sudo.")
-@click.option(
-    "--names", type=click.Path(path_type=Path, exists=True, file_okay=False), help="With a folder for each Pi."
-)
-@click.option("--wheelhouse", type=click.Path(path_type=Path, exists=True, file_okay=False), help="See pack.")
+@click.option("--names", type=click.Path(path_type=Path, file_okay=False), help="With a folder for each Pi.")
+@click.option("--wheelhouse", type=click.Path(path_type=Path, file_okay=False), help="See pack.")
 @click.option("--options", default="", help="Of the workers, as in '--policy teach'.")
 @click.option("--at-once", type=click.IntRange(1), default=5, show_default=True, help="So many Pis at the same time.")
 @click.option("--uninstall", is_flag=True, help="Remove everything there, names and models, too.")
@@ -112,6 +110,8 @@ def install(
     room = classroom_at(folder / "coordinator")
     if unknown := set(only) - set(room.pis):
         raise Problem(f"there is no {', '.join(sorted(unknown))} in {folder}, only {', '.join(room.pis)}")
+    if wheelhouse and not wheelhouse.is_dir():
+        raise Problem(f"there is no folder {wheelhouse}: pisyft classroom pack fills one")
     if "'" in options:
         raise Problem("--options: leave out quotes")
     pis = []
