@@ -20,6 +20,7 @@ from pisyft.aggregation.errors import GivenAway, RoundAborted
 from pisyft.aggregation.pointers import secure_sum
 from pisyft.aggregation.protocol import Total
 from pisyft.aggregation.rounds import new_agreement
+from pisyft.events import Observer, Training, ignore
 from pisyft.learning.alphabet import alphabet_by_name
 from pisyft.learning.evaluation import Counts
 from pisyft.learning.models import RNN, Model, make_model
@@ -327,7 +328,7 @@ class Federation:
         message: np.ndarray,
         settings: TrainingSettings,
         aggregation: str = "additive",
-        report: Report = lambda *_: None,
+        observe: Observer = ignore,
     ) -> Round:
         """A round: all workers train on their names, at the same time, and a secure sum gives the mean of what changed.
 
@@ -340,7 +341,7 @@ class Federation:
             message: what a strategy sends to the workers, float32.
             settings: the same for every worker.
             aggregation: "additive", "masks" or "plain".
-            report: called with a worker's id and what it tells while it is at work, in any thread.
+            observe: is told how far everybody is, in any thread.
 
         Raises:
             RoundAborted: there is no sum, because of whom and in which step.
@@ -358,7 +359,14 @@ class Federation:
                 began = time.monotonic()
 
                 def fit(worker_id: str) -> dict:
-                    return _fit(workers[worker_id], name, message, settings, round_id, report)
+                    of = settings.names(self.descriptions[worker_id]["train"])
+
+                    def tell(_: str, so_far: dict, finished: bool = False) -> None:
+                        observe(Training(worker_id, so_far["names"], of, so_far["loss"], finished))
+
+                    done = _fit(workers[worker_id], name, message, settings, round_id, tell)
+                    tell(worker_id, done, finished=True)
+                    return done
 
                 outcomes = in_parallel(fit, [worker_id for worker_id in present if worker_id not in told])
                 train_seconds += time.monotonic() - began
@@ -368,7 +376,7 @@ class Federation:
                     raise diverged
                 return failures
 
-            secure_round = SecureRound(agreement, workers)
+            secure_round = SecureRound(agreement, workers, observe)
             try:
                 total = secure_round.run(train)
                 return Round(total, told, train_seconds, time.monotonic() - start - train_seconds)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also when the power goes."""
+"""Files that are there whole or not at all, also when the power goes; and files that others read meanwhile."""
 
 from __future__ import annotations
 
@@ -34,3 +34,10 @@ def write_whole(target: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file as `whole_file` does."""
     with whole_file(target, mode) as file:
         file.write(content)
+
+
+def new_file(target: Path) -> BinaryIO:
+    """A new file to write to, in the place of an earlier one, which stays as it was for who reads it just then."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    return target.open("xb")

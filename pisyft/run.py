@@ -14,12 +14,13 @@ import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
-from pisyft import report
+from pisyft import events, report
 from pisyft.aggregation.errors import RoundAborted
 from pisyft.aggregation.simulation import largest_error
 from pisyft.attendance import Attendance
 from pisyft.checkpoints import Checkpoint, Checkpoints
 from pisyft.credentials import Credentials
+from pisyft.events import EventLog, Observer
 from pisyft.federation import Federation, FederationError, Round
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
@@ -161,6 +162,7 @@ def train(
     """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
 
     Two of them must be there. The others are asked for again before every round, and take part when they return.
+    What happens is also written to events.jsonl in `out`, as it happens (see `events`).
 
     Which round's model is taken is decided on the workers' names to choose by ("validation"). Their test names are
     looked at once, at the end, for the figures that are told and for whether the model is released.
@@ -209,16 +211,30 @@ def train(
         for note in federation.notes():
             tell(note)
         deliver_to(federation.workers)
-        trained = _train_rounds(federation, list(addresses), let_in, settings, out, console, resume)
-        before = _evaluate(federation, trained.start, "test", settings, console)
-        after = _evaluate(federation, trained.best, "test", settings, console)
-        length = len(to_vector(trained.best))
-        error = largest_error(settings.aggregation, len(federation.workers), length, settings.seed)
-        on_their_own = _train_alone(federation, trained, settings, console) if alone else {}
-        release = _release(federation, trained, settings, after, store, key, list(attendance.away))
-        central = compare() if compare else None
-        outcome = report.Outcome(federation, settings, trained, before, after, on_their_own, central, error, release)
-        summary = report.summarise(outcome)
+        with EventLog(out / events.FILE) as observe:
+            trained = _train_rounds(federation, list(addresses), let_in, settings, out, console, resume, observe)
+            observe(events.PhaseStarted("testing"))
+            before = _evaluate(federation, trained.start, "test", settings, console)
+            observe(_evaluated(0, "test", before))
+            after = _evaluate(federation, trained.best, "test", settings, console)
+            observe(_evaluated(trained.best_round, "test", after))
+            length = len(to_vector(trained.best))
+            error = largest_error(settings.aggregation, len(federation.workers), length, settings.seed)
+            on_their_own = {}
+            if alone:
+                observe(events.PhaseStarted("training alone"))
+                on_their_own = _train_alone(federation, trained, settings, console)
+            observe(events.PhaseStarted("releasing"))
+            release = _release(federation, trained, settings, after, store, key, list(attendance.away), observe)
+            central = None
+            if compare:
+                observe(events.PhaseStarted("training in one place"))
+                central = compare()
+            outcome = report.Outcome(
+                federation, settings, trained, before, after, on_their_own, central, error, release
+            )
+            summary = report.summarise(outcome)
+            observe(events.RunFinished(trained.best_round))
     report.write(outcome, summary, out)
     report.tell(outcome, summary, out, console)
     return summary
@@ -248,6 +264,7 @@ def _train_rounds(
     out: Path,
     console: Console,
     resume: bool,
+    observe: Observer,
 ) -> Trained:
     start = federation.new_model(settings.seed, settings.model)
     strategy = make_strategy(settings.strategy, to_vector(start), settings.training, settings.rounds)
@@ -263,6 +280,10 @@ def _train_rounds(
         checkpoints.forget()
     model = federation.new_model(settings.seed, settings.model)
     seconds = {"train": 0.0, "aggregate": 0.0}
+    told = (settings.rounds, settings.aggregation, settings.model, settings.strategy, strategy.round)
+    observe(events.RunStarted(everybody, federation.languages, *told))
+    for number, each in enumerate(history):
+        _tell_counts(observe, number, each)
 
     def keep() -> None:
         load_vector(model, strategy.weights.float())
@@ -271,6 +292,7 @@ def _train_rounds(
         state = {name: value.numpy() for name, value in strategy.state().items()}
         told = [{worker: counts.as_answer() for worker, counts in each.items()} for each in history]
         checkpoints.keep(Checkpoint(strategy.round, plain, state, told), is_best)
+        _tell_counts(observe, strategy.round, history[-1])
 
     if not history:
         keep()
@@ -287,9 +309,11 @@ def _train_rounds(
             )
             done: dict[str, int] = {}
 
-            def show(worker: str, told: dict, done: dict = done, before: float = strategy.round * names) -> None:
-                done[worker] = told["names"]
-                progress.update(task, completed=round(before + sum(done.values())))
+            def show(event: events.Event, done: dict = done, before: float = strategy.round * names) -> None:
+                observe(event)
+                if isinstance(event, events.Training):
+                    done[event.worker] = event.names
+                    progress.update(task, completed=round(before + sum(list(done.values()))))
 
             try:
                 finished = _run_round(federation, strategy, model, settings, console, show)
@@ -307,7 +331,9 @@ def _train_rounds(
     return Trained(start, model, best.round, history, seconds)
 
 
-def _run_round(federation: Federation, strategy: FedAvg, model, settings: Settings, console, show) -> Round:
+def _run_round(
+    federation: Federation, strategy: FedAvg, model, settings: Settings, console: Console, observe: Observer
+) -> Round:
     """A round, and what the strategy makes of it; one that is given up is tried again, from the model as it was.
 
     Raises:
@@ -315,15 +341,18 @@ def _run_round(federation: Federation, strategy: FedAvg, model, settings: Settin
         RoundAborted: it was given up too often.
     """
     for again in itertools.count():
+        observe(events.RoundStarted(strategy.round + 1))
         try:
             finished = federation.train_and_sum(
-                model, settings.model, strategy.message().numpy(), strategy.training(), settings.aggregation, show
+                model, settings.model, strategy.message().numpy(), strategy.training(), settings.aggregation, observe
             )
         except RoundAborted as aborted:
-            if again == len(_PAUSES_SECONDS):
+            pause = _PAUSES_SECONDS[again] if again < len(_PAUSES_SECONDS) else None
+            observe(events.RoundGivenUp(str(aborted), pause))
+            if pause is None:
                 raise
             console.print(f"{aborted}\nThe model stays as it was; the round is tried again.", highlight=False)
-            time.sleep(_PAUSES_SECONDS[again])
+            time.sleep(pause)
         else:
             for worker, reason in finished.total.missing.items():
                 console.print(f"This round is without {worker}: {reason}", highlight=False)
@@ -359,6 +388,20 @@ def _of_present(evaluate: Callable[[Collection[str]], dict[str, Counts]], consol
             away.add(str(error.worker))
 
 
+def _evaluated(number: int, part: str, counts: Mapping[str, Counts]) -> events.Evaluated:
+    """What the workers have counted together after a round, to be told."""
+    together = add_up(counts.values())
+    by_worker = {worker: (each.accuracy, each.loss) for worker, each in counts.items()}
+    figures = (together.names, together.accuracy, together.loss)
+    return events.Evaluated(number, part, *figures, together.confusion, by_worker)
+
+
+def _tell_counts(observe: Observer, number: int, counts: Mapping[str, Counts]) -> None:
+    """Tell what was counted on the names to choose by, where somebody has enough of them."""
+    if counts:
+        observe(_evaluated(number, "validation", counts))
+
+
 def _goodness(counts: Mapping[str, Counts]) -> tuple[int, float, float]:
     """The better, the greater; equal where nobody could tell. First comes how many workers have told something."""
     if not counts:
@@ -376,7 +419,7 @@ def _train_alone(federation: Federation, trained: Trained, settings: Settings, c
         )
 
 
-def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key, absent) -> dict:
+def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key, absent, observe) -> dict:
     """The release, for the summary: its version and who lacks it, or why there is none."""
     together = add_up(after.values())
     by_worker = {worker: counts.accuracy for worker, counts in after.items()}
@@ -385,6 +428,7 @@ def _release(federation, trained: Trained, settings: Settings, after, store: Mod
     gate = Gate(settings.good_enough_together, settings.good_enough, settings.margin, settings.min_rounds)
     reasons = gate.reasons_against(together.accuracy, by_worker, before, trained.best_round)
     if reasons:
+        observe(events.NotReleased(reasons))
         return {"released_version": None, "not_released": reasons, "away": []}
     measures = {name: (each.value, each.low, each.high) for name, each in together.measures().items()}
     delivered = federation.release(
@@ -401,4 +445,6 @@ def _release(federation, trained: Trained, settings: Settings, after, store: Mod
         measures=measures,
     )
     away = [*(str(worker.id) for worker in federation.workers if worker.id not in delivered), *absent]
+    assert store.current is not None
+    observe(events.Released(store.current, away))
     return {"released_version": store.current, "not_released": [], "away": away}

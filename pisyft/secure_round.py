@@ -13,6 +13,7 @@ from pisyft.aggregation.agreement import Agreement
 from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.protocol import GIVE_UP, JOIN, UPLOAD, Collector, Total
 from pisyft.aggregation.rounds import make_collector
+from pisyft.events import Answered, Lost, Observer, Summed, SumStarted, ignore
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, WorkerRestarted
 from pisyft.transport.failures import carry
@@ -30,13 +31,16 @@ class SecureRound:
     Args:
         agreement: what they agree on.
         workers: by id; those of the agreement.
+        observe: is told who has taken which step, in any thread.
 
     Attributes:
         unreachable: the ids of those that did not answer.
     """
 
-    def __init__(self, agreement: Agreement, workers: Mapping[str, WebsocketClientWorker]) -> None:
-        self.agreement = agreement
+    def __init__(
+        self, agreement: Agreement, workers: Mapping[str, WebsocketClientWorker], observe: Observer = ignore
+    ) -> None:
+        self.agreement, self._observe = agreement, observe
         self.unreachable: set[str] = set()
         self._workers = workers
 
@@ -50,6 +54,8 @@ class SecureRound:
             RoundAborted: there is no sum. The workers that can be reached have forgotten the round.
         """
         collector = make_collector(self.agreement)
+        agreed = self.agreement
+        self._observe(SumStarted(agreed.round, agreed.protocol, agreed.participants, collector.steps))
         try:
             while (step := collector.step) is not None:
                 if step == UPLOAD and train is not None:
@@ -60,8 +66,10 @@ class SecureRound:
         except BaseException:
             self._give_up(collector.present)
             raise
-        assert collector.total is not None
-        return collector.total
+        total = collector.total
+        assert total is not None
+        self._observe(Summed(total.contributors, total.weight))
+        return total
 
     def _take_step(self, collector: Collector, step: str) -> None:
         questions = collector.ask()
@@ -76,6 +84,7 @@ class SecureRound:
                 answer = self._call(worker, step, questions[worker])
             with taking:
                 collector.take(worker, answer)
+            self._observe(Answered(worker, step))
 
         for worker, error in in_parallel(ask, questions).items():
             if error is not None:
@@ -88,6 +97,7 @@ class SecureRound:
         if isinstance(error, TransportError):
             self.unreachable.add(worker)
         collector.lose(worker, str(error))
+        self._observe(Lost(worker, collector.step or "", str(error)))
 
     def _give_up(self, workers: Collection[str]) -> None:
         # Who does not hear it forgets the round at the next one, or after a while.

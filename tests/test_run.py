@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pisyft import attendance, run
+from pisyft import attendance, events, run
 from pisyft.checkpoints import CheckpointError, Checkpoints
 from pisyft.federation import FederationError
 from pisyft.lab import Lab
@@ -137,6 +137,39 @@ def test_what_is_printed_has_the_table_the_comparison_and_predictions(in_a_lab):
         assert text in printed
 
 
+def told(out: Path) -> list[events.Event]:
+    """What a run has told who watches."""
+    return [events.from_line(line)[1] for line in (out / events.FILE).read_bytes().splitlines(keepends=True)]
+
+
+def test_what_happened_is_written_for_who_watches(in_a_lab):
+    summary = in_a_lab.summary
+    happened = told(in_a_lab.out)
+    kinds = [type(each).__name__ for each in happened]
+    tests = [each for each in happened if isinstance(each, events.Evaluated) and each.part == "test"]
+
+    assert happened[0] == events.RunStarted(
+        ["alice", "bob"], ["Czech", "Italian", "Japanese", "Polish"], 3, "additive", "tutorial", "fedavg"
+    )
+    assert [each.number for each in happened if isinstance(each, events.RoundStarted)] == [1, 2, 3]
+    assert [each.round for each in happened if isinstance(each, events.Evaluated)] == [
+        0,
+        1,
+        2,
+        3,
+        0,
+        summary["best_round"],
+    ]
+    assert kinds.count("Summed") == 3
+    assert [each.accuracy for each in tests] == [summary["accuracy_initial"], summary["accuracy_final"]]
+    assert {worker: accuracy for worker, (accuracy, _) in tests[1].by_worker.items()} == summary["accuracy_by_worker"]
+    assert [each.phase for each in happened if isinstance(each, events.PhaseStarted)] == [
+        *("testing", "training alone", "releasing", "training in one place")
+    ]
+    assert events.Released(1, []) in happened
+    assert happened[-1] == events.RunFinished(summary["best_round"])
+
+
 def test_no_process_is_left(in_a_lab):
     assert processes_about(in_a_lab.out) == []
 
@@ -228,6 +261,9 @@ def test_the_same_seed_comes_to_the_same_model_also_after_a_stop(new_lab, tmp_pa
     resumed = run.train(stopped.addresses, SHORT, tmp_path / "stopped", console, resume=True)
 
     assert "Going on after round 2." in console.file.getvalue()
+    resumed_told = told(tmp_path / "stopped")
+    assert resumed_told[0].after == 2
+    assert [each.round for each in resumed_told if isinstance(each, events.Evaluated)][:4] == [0, 1, 2, 3]
     assert weights_of(Checkpoints(tmp_path / "stopped")) == weights_of(Checkpoints(tmp_path / "whole"))
     for key in ("accuracy_final", "loss_final", "best_round", "accuracy_by_worker", "intervals_final"):
         assert resumed[key] == whole[key]

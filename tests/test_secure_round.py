@@ -11,10 +11,12 @@ from pisyft.aggregation.agreement import digest_of_values, new_round_id
 from pisyft.aggregation.errors import GivenAway, Refused, RoundAborted
 from pisyft.aggregation.plain import PlainAggregation
 from pisyft.aggregation.rounds import new_agreement
+from pisyft.events import Answered, Lost, Summed, SumStarted, Training
 from pisyft.federation import Federation
 from pisyft.lab import Lab
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, to_vector
+from pisyft.secure_round import SecureRound
 from pisyft.transport import WebsocketClientWorker
 
 _seeds = itertools.count(100)
@@ -53,6 +55,45 @@ def test_every_aggregation_sums_what_all_have_learned(federation, message, aggre
     assert finished.total.weight == sum(each["train"] for each in federation.descriptions.values())
     assert 0 < np.abs(finished.total.mean).max() < 1
     assert [told["steps"] for told in finished.told.values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "steps"),
+    [("additive", ["join", "share", "upload"]), ("masks", ["join", "share", "upload", "confirm", "unmask"])],
+)
+def test_who_watches_is_told_every_step_and_that_training_comes_before_the_upload(
+    federation, message, aggregation, steps
+):
+    told = []
+    model = federation.new_model()
+
+    federation.train_and_sum(model, "tutorial", message, settings(steps=40), aggregation, told.append)
+
+    started, *between, summed = told
+    everybody = ["ann", "ben", "cleo"]
+    assert started == SumStarted(started.round_id, aggregation, tuple(everybody), tuple(steps))
+    assert summed == Summed(tuple(everybody), sum(each["train"] for each in federation.descriptions.values()))
+    for worker in everybody:
+        of_worker = [each for each in between if each.worker == worker]
+        trained = [place for place, each in enumerate(of_worker) if isinstance(each, Training)]
+        assert [each.step for each in of_worker if isinstance(each, Answered)] == steps
+        assert trained == list(range(2, 2 + len(trained)))  # after join and share
+        finished = of_worker[trained[-1]]
+        assert finished.finished and finished.of == 40 * 32
+
+
+def test_who_watches_is_told_of_one_that_is_lost_and_why(federation, message):
+    told = []
+    agreement = new_agreement("masks", ["ann", "ben", "mallory"], digest_of_values(message), {"w": (3,)})
+    workers = {worker.id: worker for worker in federation.workers[:2]}
+
+    with pytest.raises(RoundAborted):
+        SecureRound(agreement, {**workers, "mallory": federation.workers[2]}, told.append).run()
+
+    lost = {each.worker: each for each in told if isinstance(each, Lost)}
+    assert set(lost) == {"ann", "ben", "mallory"}
+    assert (lost["ann"].step, "ann does not know mallory" in lost["ann"].reason) == ("join", True)
+    assert not any(isinstance(each, Summed) for each in told)
 
 
 def test_the_same_training_is_not_given_away_twice_but_made_anew(federation, message):

@@ -80,6 +80,10 @@ class TrainingSettings:
         if self.batch_size < 1:
             raise ValueError(f"a batch of {self.batch_size} names cannot be: take 1 or more")
 
+    def names(self, held: int) -> int:
+        """On about how many names somebody trains who holds so many; those of a second pass count again."""
+        return self.steps * self.batch_size if self.steps is not None else round(self.passes * held)
+
 
 @dataclass(frozen=True)
 class FitResult:
