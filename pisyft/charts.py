@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from rich.bar import Bar
@@ -14,7 +13,6 @@ from pisyft.release import Card
 
 _SIDE_BY_SIDE = 4  # workers in columns; more of them are in rows, so that a terminal of 80 characters shows them
 _BAR = 12
-_WIDE_BAR = 30
 
 
 def dealt(hands: Mapping[str, Parts]) -> Table:
@@ -65,18 +63,6 @@ def _workers_in_rows(hands: Mapping[str, Parts]) -> Table:
             Bar(largest, 0, held, width=_BAR, color="cyan"),
             ", ".join(f"{language} {len(names[language]) / held:.0%}" for language in mostly if names[language]),
         )
-    return table
-
-
-def guesses(likeliest: Sequence[tuple[float, str]]) -> Table:
-    """Languages with log-probabilities, as the tutorial prints them, and a bar of each probability."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(width=_WIDE_BAR)
-    table.add_column(justify="right")
-    for value, language in likeliest:
-        part = math.exp(value)
-        table.add_row(f"({value:.2f}) {language}", Bar(1, 0, part, width=_WIDE_BAR, color="cyan"), f"{part:.0%}")
     return table
 
 

@@ -18,11 +18,12 @@ ALPHABETS = click.Choice(["tutorial", "unicode"])  # as in pisyft.learning.alpha
 DEFAULT_PORT = 8777  # as in pisyft.classroom, for the same reason
 # Where a model may have been released to, from here: on a Pi, and on a laptop.
 PLACES = (Path("models"), Path("artifacts/train/models"), Path("artifacts/demo/models"))
+STATE = Path("/var/lib/pisyft")  # of the service: a folder for each worker of a Pi
 
 models_option: Callable = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
-    help=f"The folder with released models.  [default: the first of {', '.join(map(str, PLACES))}]",
+    help=f"The folder with released models.  [default: the first of {', '.join(map(str, PLACES))}, and {STATE}]",
 )
 
 
@@ -99,7 +100,8 @@ def released_folder(models: Path | None) -> Path:
         Problem: there is none.
     """
     if models is None:
-        models = next((place for place in PLACES if (place / "current").exists()), None)
+        on_a_pi = sorted(STATE.glob("*/models"))
+        models = next((place for place in (*PLACES, *on_a_pi) if (place / "current").exists()), None)
     if models is None:
         raise Problem(f"there is no released model in {', '.join(map(str, PLACES))}: say where with --models DIR")
     return models

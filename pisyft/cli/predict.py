@@ -1,8 +1,9 @@
-"""`pisyft predict`: asks the released model. Needs no PySyft."""
+"""`pisyft predict`: asks the released model. Needs neither PyTorch nor PySyft nor a network."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import click
 
 from pisyft.cli.options import models_option, released_folder
 from pisyft.cli.problems import Problem
+
+_BAR = 30  # characters for all of a probability
 
 
 @click.command()
@@ -31,40 +34,51 @@ def predict(names: tuple[str, ...], top: int, version: int | None, as_json: bool
     if not names and sys.stdin.isatty():
         raise Problem("give surnames, as in: pisyft predict Qing Gadler")
 
-    import torch
-    from rich.console import Console
-
-    from pisyft import charts
     from pisyft.learning.alphabet import NamesError
-    from pisyft.learning.evaluation import predict as guess
     from pisyft.learning.released import load_released
     from pisyft.release import ReleaseError
 
-    torch.set_num_threads(1)
     try:
         released = load_released(folder, version)
     except (NamesError, ReleaseError) as error:
         raise Problem(str(error)) from error
     answers: list[dict] = []
-    console = Console(highlight=False)
     for name in _names(names):
         try:
-            guesses = guess(released.model, name, released.card.languages, top, released.alphabet)
+            guesses = released.guess(name, top)
         except NamesError as error:
             answers.append({"name": name, "error": str(error)})
             if not as_json:
-                console.print(f"\n> {name}\n{error}", markup=False)
+                click.echo(f"\n> {name}\n{error}")
             continue
         answers.append(
             {"name": name, "guesses": [{"language": each, "log_probability": value} for value, each in guesses]}
         )
         if not as_json:
-            console.print(f"\n> {name}", markup=False)
-            console.print(charts.guesses(guesses))
+            click.echo(f"\n> {name}\n{_bars(guesses)}")
     if as_json:
         click.echo(json.dumps({"version": released.card.version, "names": answers}, ensure_ascii=False, indent=2))
     if any("error" in answer for answer in answers):
         sys.exit(2)
+
+
+def _bars(guesses: list[tuple[float, str]]) -> str:
+    """Languages with log-probabilities, as the tutorial prints them, and a bar of each probability.
+
+    Without rich, which would be a third of the time that this command takes.
+    """
+    texts = [f"({value:.2f}) {language}" for value, language in guesses]
+    wide = max(map(len, texts))
+    parts = [math.exp(value) for value, _ in guesses]
+    return "\n".join(
+        f"{text:<{wide}}  {_bar(part):<{_BAR}}  {part:>4.0%}" for text, part in zip(texts, parts, strict=True)
+    )
+
+
+def _bar(part: float) -> str:
+    """In eighths of a block."""
+    eighths = round(8 * _BAR * part)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _names(arguments: tuple[str, ...]) -> Iterator[str]:

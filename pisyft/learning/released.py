@@ -1,15 +1,12 @@
-"""A released model, ready to guess."""
+"""A released model, ready to guess. Needs neither PyTorch nor PySyft."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from pisyft.learning.alphabet import Alphabet, alphabet_by_name
-from pisyft.learning.models import Model, make_model
-from pisyft.learning.vectors import load_vector
+from pisyft.learning.runtime import Network, load_network
 from pisyft.release import Card, ModelStore, ReleaseError
 
 
@@ -18,8 +15,18 @@ class Released:
     """A model as its card says it is."""
 
     card: Card
-    model: Model
+    network: Network
     alphabet: Alphabet
+
+    def guess(self, name: str, count: int = 3) -> list[tuple[float, str]]:
+        """The `count` likeliest languages of a name, each with its log-probability.
+
+        Raises:
+            NamesError: no letter of the name is known.
+        """
+        values = self.network.log_probabilities(self.alphabet.encode(name))
+        best = values.argsort(kind="stable")[::-1][:count]
+        return [(float(values[index]), self.card.languages[index]) for index in best]
 
 
 def load_released(folder: str | Path, version: int | None = None) -> Released:
@@ -36,7 +43,7 @@ def load_released(folder: str | Path, version: int | None = None) -> Released:
             f"version {card.version} was trained with another alphabet {card.alphabet!r} than this PiSyft's"
         )
     try:
-        model = load_vector(make_model(card.model, alphabet.size, len(card.languages)), torch.from_numpy(weights))
+        network = load_network(card.model, weights, alphabet.size, len(card.languages))
     except ValueError as error:
         raise ReleaseError(f"version {card.version} does not fit this PiSyft: {error}") from error
-    return Released(card, model, alphabet)
+    return Released(card, network, alphabet)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pisyft.learning.alphabet import UNICODE
 from pisyft.learning.evaluation import predict
@@ -83,7 +82,7 @@ def test_names_are_read_from_standard_input(models, arguments):
     assert answer["version"] == 3
     assert [each["name"] for each in answer["names"]] == ["Qing", "Gadler"]
     (first, *_), value = answer["names"][1]["guesses"], expected("Gadler", 3)[0]
-    assert (first["language"], first["log_probability"]) == (value[1], pytest.approx(value[0]))
+    assert (first["language"], first["log_probability"]) == (value[1], pytest.approx(value[0], abs=1e-5))
 
 
 def test_a_name_without_a_known_letter_is_told_and_the_others_are_guessed(models):
@@ -114,11 +113,12 @@ def test_a_model_that_is_not_there_is_told(models, tmp_path, arguments):
     assert "no released model in" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_predicting_needs_no_pysyft(models):
+def test_predicting_needs_neither_pytorch_nor_pysyft(models):
     code = (
         "import sys\nfrom pisyft.cli import main\n"
         f"main(['predict', 'Kim', '--models', {str(models)!r}], standalone_mode=False)\n"
-        "assert 'torch' in sys.modules and 'syft' not in sys.modules"
+        "assert 'pisyft.learning.runtime' in sys.modules\n"
+        "assert {'torch', 'syft', 'rich', 'websockets', 'requests', 'matplotlib'}.isdisjoint(sys.modules)"
     )
     done = run_python("-c", code)
 
@@ -142,8 +142,9 @@ def test_a_model_of_other_letters_or_another_form_is_not_used(tmp_path):
 def test_a_released_model_is_the_one_that_was_stored(models):
     released = load_released(models, 2)
 
-    assert torch.equal(to_vector(released.model), to_vector(make_model("gru", UNICODE.size, len(LANGUAGES), seed=2)))
     assert (released.card.version, released.alphabet) == (2, UNICODE)
+    for (value, language), (other, name) in zip(released.guess("Kim"), expected("Kim", 3, version=2), strict=True):
+        assert (language, value) == (name, pytest.approx(other, abs=1e-5))
 
 
 def test_versions_are_listed_with_the_one_in_use(models):
