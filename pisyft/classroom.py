@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pisyft.credentials import COORDINATOR, PI, Credentials
 from pisyft.files import write_whole
+from pisyft.limits import Limits, LimitsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,6 +53,7 @@ class Classroom:
         pis: where each Pi listens, `(host, port)`, by id.
         minimum: how many Pis must take part in a secure sum, at least.
         credentials: the member's certificate and key, and the authority's certificate.
+        limits: how much of this member's worker its callers may take.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Classroom:
     pis: Mapping[str, tuple[str, int]]
     minimum: int
     credentials: Credentials = field(repr=False)
+    limits: Limits = field(default=Limits(), repr=False)
 
     @property
     def peers(self) -> dict[str, tuple[str, int]]:
@@ -86,7 +89,8 @@ class Classroom:
 
     @classmethod
     def _from_values(cls, values: dict, path: Path) -> Classroom:
-        _only(values, {"classroom": str, "id": str, "minimum": int, "certificates": dict, "pi": dict}, path, "")
+        sections = {"certificates": dict, "limits": dict, "pi": dict}
+        _only(values, {"classroom": str, "id": str, "minimum": int, **sections}, path, "")
         certificates = values.get("certificates", {})
         _only(certificates, {"authority": str, "own": str, "key": str}, path, "certificates.")
         for where, required in ((values, ("classroom", "id", "pi")), (certificates, ("authority", "own", "key"))):
@@ -113,7 +117,11 @@ class Classroom:
                 f"{path} is of {values['id']}, and the certificate {files['own']} of {credentials.id}: "
                 "put each file into its own folder again"
             )
-        return cls(values["classroom"], values["id"], pis, minimum, credentials)
+        try:
+            limits = Limits().with_changes(values.get("limits", {}))
+        except LimitsError as error:
+            raise ClassroomError(f"{path}, [limits]: {error}") from error
+        return cls(values["classroom"], values["id"], pis, minimum, credentials, limits)
 
     def connect(self, hook, **options) -> list:
         """Connect to all Pis, as PySyft workers; for the coordinator's notebook.

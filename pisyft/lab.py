@@ -46,6 +46,7 @@ class Lab:
         certificates: whether workers and coordinator prove to each other who they are, with certificates of a
             classroom that is made for this lab.
         alphabet: the letters that names are spelled in, "tutorial" or "unicode".
+        worker_options: more options of `pisyft worker`, for each of them.
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
@@ -65,11 +66,13 @@ class Lab:
         allow_plain: bool = False,
         certificates: bool = False,
         alphabet: str = "tutorial",
+        worker_options: Sequence[str] = (),
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
         self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
         self._allow_plain, self._certificates, self._alphabet = allow_plain, certificates, alphabet
+        self._worker_options = list(worker_options)
         self.classroom: Classroom | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
@@ -204,6 +207,7 @@ class Lab:
                     command += ["--peer", f"{peer}={peer_host}:{peer_port}"]
         if self._allow_plain:
             command.append("--allow-plain")
+        command += self._worker_options
         if self._wanted_folder is None:
             command += ["--then-remove", str(self.folder)]
         with self.log_of(worker).open("wb") as log:

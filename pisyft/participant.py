@@ -24,6 +24,7 @@ from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, Wa
 from pisyft.learning.strategies import Trainee
 from pisyft.learning.training import Diverged, TrainingSettings, fit
 from pisyft.learning.vectors import load_vector
+from pisyft.limits import Limits
 from pisyft.privacy import GuardedWorker
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
 from pisyft.transport.failures import carry
@@ -54,6 +55,7 @@ class Participant:
         contribution: its part in secure sums.
         alphabet: the letters that names are spelled in, the same on every worker.
         folder: where the names are from. Those that are added to it are trained on from the next `fit` on.
+        limits: how much a coordinator may ask for.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Participant:
         contribution: Contribution,
         alphabet: Alphabet = TUTORIAL,
         folder: WatchedFolder | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or Limits()
         self._worker_id = worker_id
         self._languages = tuple(names.languages)
         self._alphabet = alphabet
@@ -143,7 +147,7 @@ class Participant:
         """
         self._take_added_names()
         names = self._enough_names(TRAIN)
-        chosen = self._own_settings(settings)
+        chosen = self._own_settings(settings, len(names))
         made = self._make_model(model)
         losses = _LossInBlocks(calling.report)
         if not self._training.acquire(blocking=False):
@@ -182,8 +186,9 @@ class Participant:
         if alone is not None:
             if part == TRAIN:
                 raise GetNotPermittedError(f"{self._worker_id} tells nothing of names that it has trained on alone")
+            own = self._enough_names(TRAIN)
             with self._busy("training"):
-                fit(made, self._enough_names(TRAIN), self._own_settings(alone), _LossInBlocks(calling.report).add)
+                fit(made, own, self._own_settings(alone, len(own)), _LossInBlocks(calling.report).add)
         with self._busy("testing"):
             return count_guesses(made, names, len(self._languages)).with_floor(MIN_NAMES).as_answer()
 
@@ -290,8 +295,25 @@ class Participant:
             )
         return self._parts[part]
 
-    def _own_settings(self, settings: Mapping) -> TrainingSettings:
-        chosen = _training_settings(settings)
+    def _own_settings(self, settings: Mapping, names: int) -> TrainingSettings:
+        """The settings for a training on so many names, which nobody else knows the order of.
+
+        Raises:
+            GetNotPermittedError: it would take longer, or more memory, than the worker's limits allow.
+            ValueError: an unknown setting, or a value that it cannot have.
+        """
+        chosen = TrainingSettings.from_values(settings)
+        limits, per_pass = self._limits, -(-names // chosen.batch_size)
+        passes = chosen.passes if chosen.steps is None else chosen.steps / per_pass
+        for limit, most, asked in (
+            ("batch_size", limits.batch_size, chosen.batch_size),
+            ("passes", limits.passes, passes),
+        ):
+            if asked > most:
+                raise GetNotPermittedError(
+                    f"limit {limit}: {asked:g}, and {self._worker_id} takes {most} at most; its owner can raise it, in "
+                    "[limits] of classroom.toml"
+                )
         return chosen if chosen.seed is None else replace(chosen, seed=_mixed(self._seed, chosen.seed))
 
     def _make_model(self, name: str) -> Model:
@@ -324,13 +346,6 @@ class _LossInBlocks:
         if time.monotonic() - self._last > _REPORT_SECONDS:
             self._last = time.monotonic()
             self._report({"names": done, "loss": loss})
-
-
-def _training_settings(settings: Mapping) -> TrainingSettings:
-    try:
-        return TrainingSettings(**settings)
-    except TypeError as error:
-        raise ValueError(f"unknown training setting: {error}") from error
 
 
 def _mixed(own: int, seed: int) -> int:

@@ -18,6 +18,7 @@ from pisyft.contribution import Contribution
 from pisyft.credentials import Credentials
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.names import Parts, WatchedFolder
+from pisyft.limits import Limits
 from pisyft.participant import Participant
 from pisyft.privacy import TEACH, GuardedWorker
 from pisyft.release import ModelStore
@@ -41,6 +42,7 @@ def make_worker(
     verbose: bool = False,
     listener: socket.socket | None = None,
     credentials: Credentials | None = None,
+    limits: Limits | None = None,
 ) -> GuardedWorker:
     """Make a worker that holds names, ready to be started.
 
@@ -49,6 +51,7 @@ def make_worker(
         seed: mixed into the order of the names; by default one that nobody knows, so that no coordinator can tell
             which names a step of training was about.
         credentials: the worker's in a classroom; who calls needs some of the same classroom.
+        limits: how much of the worker its callers may take.
         allow_plain: whether it takes part in sums that hide nothing, too.
         alphabet: the letters that names are spelled in.
         folder: where the names are from, if names that are added there are to be trained on.
@@ -62,7 +65,7 @@ def make_worker(
     contribution = Contribution(ledger, credentials)
     if seed is None:
         seed = secrets.randbits(63)
-    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder)
+    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -76,6 +79,7 @@ def make_worker(
         verbose=verbose,
         listener=listener,
         credentials=credentials,
+        limits=limits,
     )
     contribution.peers.update(worker.peers)
     worker.bind()

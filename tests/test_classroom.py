@@ -8,6 +8,7 @@ import pytest
 
 from pisyft.classroom import Classroom, ClassroomError, create
 from pisyft.credentials import CredentialsError
+from pisyft.limits import Limits
 
 PIS = {"alice": ("192.168.1.21", 8777), "bob": ("bobs-pi.local", 9000), "carol": ("fe80::1", 8777)}
 
@@ -32,6 +33,13 @@ def test_what_was_made_is_read_back(made, member):
     assert classroom.pis == PIS
     assert classroom.peers == {pi: address for pi, address in PIS.items() if pi != member}
     assert (classroom.credentials.id, classroom.credentials.role) == (member, "pi" if member == "alice" else member)
+
+
+def test_limits_are_set_in_the_file(made):
+    edit(made["alice"], "[certificates]", "[limits]\nframe_mb = 128\n\n[certificates]")
+
+    assert Classroom.load(made["alice"]).limits == Limits(frame_mb=128)
+    assert Classroom.load(made["bob"]).limits == Limits()
 
 
 def test_private_keys_are_for_their_owner_alone(made, tmp_path):
@@ -83,6 +91,12 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
         ('key = "alice.key"', "", "says nothing of key"),
         ("[certificates]", "certificates = 1\n[rest]", "certificates must be a section|nothing is called rest"),
         ("classroom = ", "classroom = [", "is no TOML"),
+        (
+            "[certificates]",
+            "[limits]\nframe = 1\n[certificates]",
+            r"\[limits\]: there is no limit 'frame', only frame_mb",
+        ),
+        ("[certificates]", "[limits]\nframe_mb = 0\n[certificates]", "the limit frame_mb is 0: it must be"),
     ],
 )
 def test_a_mistake_in_the_file_is_told_with_the_file(made, old, new, says):

@@ -150,12 +150,34 @@ def test_a_diverging_run_names_the_step_and_leaves_no_update(alice, kept):
         ({"start": weights()[:-1]}, "does not fit the model's parameters"),
         ({"model": "gru", "start": weights("tutorial")}, "does not fit the model's parameters"),
         ({"momentum": 0.9}, "unknown training setting: .*momentum"),
+        ({"batch_size": "many"}, "the training setting batch_size must be of int"),
+        ({"batch_size": True}, "the training setting batch_size must be of int"),
+        ({"learning_rate": float("nan")}, "the training setting learning_rate must be of float, and finite"),
+        ({"passes": float("inf")}, "the training setting passes must be of float, and finite"),
+        ({"prior": ["much"]}, "the training setting prior must be of"),
+        ({"seed": 2**70}, "the training setting seed must be of int"),
         ({"optimizer": "lbfgs"}, "no optimizer 'lbfgs'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_it_is_tried(alice, kept, wrong, says):
     with pytest.raises(ValueError, match=says):
         fit(alice, **wrong)
+    assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"batch_size": 4097}, "limit batch_size: 4097, and alice takes 4096 at most; its owner can raise it"),
+        ({"passes": 100.5}, "limit passes: 100.5, and alice takes 100 at most"),
+        ({"steps": 10**6, "batch_size": 1}, "limit passes: "),
+    ],
+)
+def test_a_training_that_would_take_too_much_is_refused(alice, kept, asked, says):
+    with pytest.raises(GetNotPermittedError, match=says):
+        fit(alice, **asked)
+    with pytest.raises(GetNotPermittedError, match=says):
+        alice.evaluate(calling(), weights(), alone=asked)
     assert kept == []
 
 

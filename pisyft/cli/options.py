@@ -52,6 +52,20 @@ class Address(click.ParamType):
         return worker, (host, int(port))
 
 
+class Limit(click.ParamType):
+    """`NAME=NUMBER`, as a tuple."""
+
+    name = "NAME=NUMBER"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        name, _, number = value.partition("=")
+        if not (name and number.isdigit()):
+            self.fail(f"{value!r} is not NAME=NUMBER, as in frame_mb=128", param, ctx)
+        return name, int(number)
+
+
 def by_id(addresses: tuple) -> dict[str, tuple[str, int]]:
     """Addresses by the id of their worker.
 

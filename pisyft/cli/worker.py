@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import ALPHABETS, DEFAULT_PORT, Address, by_id, classroom_at, need_pysyft
+from pisyft.cli.options import ALPHABETS, DEFAULT_PORT, Address, Limit, by_id, classroom_at, need_pysyft
 from pisyft.cli.problems import Problem
+from pisyft.limits import Limits, LimitsError
 
 
 @click.command()
@@ -40,6 +41,14 @@ from pisyft.cli.problems import Problem
 @click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Alike on all workers.")
 @click.option("--seed", type=int, help="Orders the names, to repeat a run exactly.  [default: a new secret each time]")
+@click.option(
+    "--limit",
+    "changed_limits",
+    type=Limit(),
+    multiple=True,
+    help="How much of this worker a caller may take, as in frame_mb=128; see docs/security.md.  "
+    "[default: the classroom's]",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -58,6 +67,7 @@ def worker(
     allow_plain: bool,
     alphabet: str,
     seed: int | None,
+    changed_limits: tuple,
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
@@ -93,6 +103,11 @@ def worker(
                 f"on {host} anybody on the network could call this worker: give it --classroom (see pisyft classroom "
                 "create), or say --insecure on a network of your own"
             )
+
+    try:
+        limits = (room.limits if room else Limits()).with_changes(dict(changed_limits))
+    except LimitsError as error:
+        raise Problem(str(error)) from error
 
     # The names first: a mistake there is told before PyTorch is loaded.
     from pisyft.learning.alphabet import alphabet_by_name
@@ -139,6 +154,7 @@ def worker(
             seed=seed,
             listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
             credentials=room.credentials if room else None,
+            limits=limits,
         )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error

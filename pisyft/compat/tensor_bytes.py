@@ -6,6 +6,7 @@ import sys
 import msgpack
 import torch
 
+from pisyft import untrusted
 from pisyft.compat.registry import Moment, repair
 
 
@@ -34,10 +35,12 @@ def deserialize_tensor(worker, tensor_bytes: bytes) -> torch.Tensor:
     from syft.serde.torch.serde import TORCH_STR_DTYPE
 
     try:
-        dtype_name, shape, requires_grad, elements = msgpack.unpackb(tensor_bytes, use_list=False)
+        dtype_name, shape, requires_grad, elements = untrusted.unpackb(tensor_bytes, use_list=False)
         dtype = TORCH_STR_DTYPE[dtype_name]
-        fits = all(type(size) is int and size >= 0 for size in shape)
-        fits = fits and len(elements) == math.prod(shape) * dtype.itemsize
+        untrusted.check_shape(shape)
+        fits = len(elements) == math.prod(shape) * dtype.itemsize
+        if fits and dtype == torch.bool:
+            fits = not elements.translate(None, b"\0\1")
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise ValueError(f"not a serialized tensor: {type(error).__name__}") from error
     if not fits:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
@@ -74,6 +74,22 @@ class TrainingSettings:
     logit_adjustment: float = 0.0
     prior: tuple[float, ...] | None = None
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, object]) -> TrainingSettings:
+        """Settings by name, from somebody else.
+
+        Raises:
+            ValueError: an unknown one, or one that has a value it cannot have.
+        """
+        kinds = {field.name: str(field.type) for field in fields(cls)}
+        for name, value in values.items():
+            if name not in kinds:
+                raise ValueError(f"unknown training setting: {str(name)[:40]!r}; there are {', '.join(kinds)}")
+            if not _is_of(kinds[name], value):
+                raise ValueError(f"the training setting {name} must be of {kinds[name]}, and finite")
+        prior = values.get("prior")
+        return cls(**{**values, "prior": tuple(prior) if isinstance(prior, (list, tuple)) else None})  # type: ignore[arg-type]
+
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"there is no optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
@@ -83,6 +99,20 @@ class TrainingSettings:
     def names(self, held: int) -> int:
         """On about how many names somebody trains who holds so many; those of a second pass count again."""
         return self.steps * self.batch_size if self.steps is not None else round(self.passes * held)
+
+
+def _is_of(kind: str, value: object) -> bool:
+    """Whether a value is of the type that stands behind a field's name."""
+    if value is None or isinstance(value, bool):
+        return value is None and kind.endswith(" | None")
+    kind = kind.removesuffix(" | None")
+    if kind == "int":
+        return isinstance(value, int) and abs(value) < 2**63
+    if kind == "float":
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    if kind == "str":
+        return isinstance(value, str)
+    return isinstance(value, (list, tuple)) and all(_is_of("float", each) for each in value)
 
 
 @dataclass(frozen=True)

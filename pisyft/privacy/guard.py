@@ -29,6 +29,7 @@ from syft.messaging.message import (
 from syft.serde.msgpack import torch_serde
 from syft.workers.message_handler import BaseMessageHandler
 
+from pisyft.limits import OverLimit
 from pisyft.privacy import operations
 from pisyft.privacy.labels import (
     PRIVATE,
@@ -317,7 +318,7 @@ class GuardedMessageHandler(BaseMessageHandler):
         try:
             with self.worker.computing(label):
                 response = super().execute_computation_action(action)
-        except GetNotPermittedError:
+        except (GetNotPermittedError, OverLimit):
             raise
         except ResponseSignatureError as unexpected:
             # PySyft reports another number of results than foreseen this way, after it has stored them.

@@ -11,7 +11,11 @@ from syft.workers.base import BaseWorker
 
 from pisyft.transport.client import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, UnknownPeer
-from pisyft.transport.serialization import leave_small_messages_uncompressed, look_types_up_directly
+from pisyft.transport.serialization import (
+    leave_small_messages_uncompressed,
+    look_types_up_directly,
+    read_within_bounds,
+)
 from pisyft.transport.server import WebsocketServerWorker
 
 __all__ = ["TransportError", "UnknownPeer", "WebsocketClientWorker", "WebsocketServerWorker"]
@@ -43,6 +47,7 @@ def _put_in_place() -> None:
     BaseWorker.send_msg = send_msg_or_deliver
     leave_small_messages_uncompressed()
     look_types_up_directly()
+    read_within_bounds()
 
 
 _put_in_place()

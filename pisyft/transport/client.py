@@ -11,18 +11,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 
 import syft
 from syft.messaging.message import Message, ObjectRequestMessage, SearchMessage
 from syft.workers.base import BaseWorker
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidMessage
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+)
+from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect
 
 from pisyft.credentials import Credentials
+from pisyft.limits import Limits
 from pisyft.transport.answers import ids_of_results, needs_none, origin_of
 from pisyft.transport.errors import (
     CallerRefused,
     IdTaken,
+    LimitExceeded,
     OtherProtocol,
     OtherWorker,
     ProtocolError,
@@ -40,6 +50,7 @@ from pisyft.transport.failures import rebuild
 from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
+    OVER_LIMIT,
     PROTOCOL,
     REFUSED,
     Call,
@@ -61,6 +72,7 @@ from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
 TIMEOUT_SECONDS = 60
+_RAISE_LIMIT = "Its owner can raise the limit, in [limits] of classroom.toml."
 # After a connection broke: how often it is made again, and how long in between.
 _RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
@@ -134,8 +146,10 @@ class WebsocketClientWorker(BaseWorker):
         timeout: float | None,
         ca_path: str | None = None,
         credentials: Credentials | None = None,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
         self.id = id
+        self._max_frame_bytes = max_frame_bytes
         self.host, self.port, self.secure = host, int(port), secure or credentials is not None
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
         self._credentials = credentials
@@ -200,7 +214,7 @@ class WebsocketClientWorker(BaseWorker):
                     compression=None,
                     proxy=None,
                     open_timeout=max(0.1, deadline - time.monotonic()),
-                    max_size=MAX_FRAME_BYTES,
+                    max_size=self._max_frame_bytes,
                 )
             )
             welcome = self._greet(connection, deadline)
@@ -274,6 +288,9 @@ class WebsocketClientWorker(BaseWorker):
 
     def _why_not_greeted(self, error: Exception) -> tuple[type[TransportError], str, str]:
         """The kind of error, what is wrong, and what to do, when a connection was made and no greeting came."""
+        if isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            told = (error.response.body or b"")[:200].decode("ascii", "replace")
+            return LimitExceeded, f"it does not let you in ({told})", _RAISE_LIMIT
         if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == REFUSED:
             return (
                 CallerRefused,
@@ -410,6 +427,10 @@ class WebsocketClientWorker(BaseWorker):
                 ) from error
             except (ConnectionClosed, ProtocolError) as error:
                 self._drop_connection()
+                if (exceeded := self._limit_exceeded(error)) is not None:
+                    # Sent again, it would be too much again.
+                    self._outbox.clear()
+                    raise exceeded from error
                 broken = error
             if time.monotonic() + pause > deadline:
                 break
@@ -421,6 +442,18 @@ class WebsocketClientWorker(BaseWorker):
             "the connection broke during a call and cannot be made again",
             "Was the worker stopped, or switched off? Look at the end of its log.",
         ) from broken
+
+    def _limit_exceeded(self, error: Exception) -> LimitExceeded | None:
+        """What to tell, if the worker has closed the connection since a limit was exceeded."""
+        if not isinstance(error, ConnectionClosed) or error.rcvd is None:
+            return None
+        if error.rcvd.code == CloseCode.MESSAGE_TOO_BIG:
+            problem = "limit frame_mb: a message is larger than it takes"
+        elif error.rcvd.code == OVER_LIMIT:
+            problem = error.rcvd.reason
+        else:
+            return None
+        return LimitExceeded(self.id, self.address, problem, _RAISE_LIMIT)
 
     def _answer_to(
         self, number: int, deadline: float, report: Callable[[object], object] | None = None
@@ -516,6 +549,7 @@ class PeerWorker(WebsocketClientWorker):
         hook: the TorchHook.
         owner: the id of the worker whose peer this is.
         turn: whose turn it is on that worker; given away while this one is waited for.
+        limits: of that worker.
     """
 
     def __init__(
@@ -528,8 +562,11 @@ class PeerWorker(WebsocketClientWorker):
         id: Id,
         timeout: float | None = None,
         credentials: Credentials | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self._prepare(host, port, False, id, timeout, credentials=credentials)
+        self._prepare(
+            host, port, False, id, timeout, credentials=credentials, max_frame_bytes=(limits or Limits()).frame_bytes
+        )
         self._is_peer_of = owner
         self._turn = turn
         # Whoever hears that a value has been shared must find the shares where they were sent.

@@ -53,6 +53,10 @@ class CallerRefused(TransportError):
     """The worker does not believe, or does not know, who calls."""
 
 
+class LimitExceeded(TransportError):
+    """The caller went over one of the worker's limits, and the worker has closed the connection."""
+
+
 class OtherProtocol(TransportError):
     """What listens there is no PiSyft worker, or one of another version."""
 

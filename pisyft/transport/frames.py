@@ -13,12 +13,15 @@ from typing import ClassVar
 
 import msgpack
 
+from pisyft import untrusted
 from pisyft.transport.errors import ProtocolError
 
 # The websocket subprotocol. Whoever does not speak it learns so from the opening handshake.
 PROTOCOL = "pisyft.1"
 # The code with which a worker closes the connection of somebody it does not let in; the reason says why.
 REFUSED = 4403
+# The same for somebody who has gone over a limit.
+OVER_LIMIT = 4429
 MAX_FRAME_BYTES = 256 * 2**20
 
 Id = int | str
@@ -163,9 +166,9 @@ def decode(data: bytes | str) -> Frame:
     if not isinstance(data, bytes):
         raise ProtocolError("a text message where a binary frame was expected")
     try:
-        values = msgpack.unpackb(data, use_list=False)
+        values = untrusted.unpackb(data, use_list=False)
     except (ValueError, msgpack.UnpackException) as error:
-        raise ProtocolError("not a frame: no msgpack") from error
+        raise ProtocolError(f"not a frame: {error or 'no msgpack'}") from error
     if not isinstance(values, tuple) or not values or type(values[0]) is not int or values[0] not in _FRAMES:
         raise ProtocolError("not a frame: unknown code")
     kind = _FRAMES[values[0]]

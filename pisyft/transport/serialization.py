@@ -5,6 +5,9 @@ import functools
 from syft.serde import compression
 from syft.serde.msgpack import serde
 
+from pisyft import untrusted
+from pisyft.transport.frames import MAX_FRAME_BYTES
+
 # A message about one operation has 200 bytes. Compressing it takes longer than sending it.
 _WORTH_COMPRESSING_BYTES = 2048
 
@@ -42,3 +45,12 @@ def look_types_up_directly() -> None:
 
     for name, attribute in tables.items():
         setattr(serde.MsgpackGlobalState, name, direct(attribute))
+
+
+def read_within_bounds() -> None:
+    """Have messages decompressed and unpacked to so much and no more, whatever they say of themselves."""
+
+    def unpack(binary: bytes, worker=None) -> object:
+        return untrusted.unpackb(untrusted.decompress(binary, MAX_FRAME_BYTES), use_list=False)
+
+    serde._deserialize_msgpack_binary = unpack

@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
-import os
 import socket
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from syft.exceptions import GetNotPermittedError
-from syft.generic.object_storage import ObjectStore
 from syft.messaging.message import ForceObjectDeleteMessage
 from syft.workers.virtual import VirtualWorker
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.sync.server import Server, ServerConnection, serve
 
-from pisyft.credentials import COORDINATOR, PI, Credentials, CredentialsError, Identity, identity_of
+from pisyft import untrusted
+from pisyft.credentials import Credentials, CredentialsError
+from pisyft.limits import Limits, OverLimit
 from pisyft.transport.client import PeerWorker
+from pisyft.transport.door import Door, Listener
 from pisyft.transport.errors import ProtocolError
 from pisyft.transport.failures import describe
 from pisyft.transport.frames import (
-    MAX_FRAME_BYTES,
+    OVER_LIMIT,
     PROTOCOL,
     REFUSED,
     Batch,
     Call,
     Failure,
     Frame,
-    Hello,
     Id,
     Progress,
     Request,
     Result,
-    Welcome,
     decode,
     encode,
 )
+from pisyft.transport.greeting import Caller, Greeter, NotLetIn
 from pisyft.transport.sessions import Sessions
+from pisyft.transport.store import WorkerStore
 from pisyft.transport.tls import server_context
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
 logger = logging.getLogger(__name__)
 
-_HANDSHAKE_SECONDS = 10
-
-
-class Caller(NamedTuple):
-    """Who sent a message: a worker id, and whether it is a peer or a coordinator."""
-
-    id: Id
-    is_peer: bool
-
-    @property
-    def role(self) -> str:
-        return "peer" if self.is_peer else "coordinator"
+# What a websocket's closing frame has room for.
+_REASON_BYTES = 123
 
 
 class Calling(NamedTuple):
@@ -74,8 +64,9 @@ class Calling(NamedTuple):
     report: Callable[[object], None]
 
 
-class NotLetIn(Exception):
-    """A caller is not who it says. The text is for the caller, too."""
+class _Serving(threading.local):
+    def __init__(self, worker: Id) -> None:
+        self.caller = Caller(worker, is_peer=False)
 
 
 class PortInUse(OSError):
@@ -106,6 +97,7 @@ class WebsocketServerWorker(VirtualWorker):
             so that a long one holds up nobody.
         peer_verbs: the same, for peers.
         listener: a socket that listens already, in place of host and port.
+        limits: how much of the worker its callers may take.
 
     Raises:
         PortInUse: the address is taken, or not this machine's.
@@ -129,31 +121,41 @@ class WebsocketServerWorker(VirtualWorker):
         peer_verbs: Mapping[str, Callable] | None = None,
         credentials: Credentials | None = None,
         listener: socket.socket | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.host, self.port = host, port
+        self._limits = limits or Limits()
         self._turn = Turn()
         self._sessions = Sessions()
-        self._incarnation = os.urandom(16)
         self._server: Server | None = None
         self._stopping = False
         super().__init__(hook=hook, id=id, log_msgs=log_msgs, verbose=verbose)
-        self.object_store = PoisonableStore(owner=self)
+        self.object_store = WorkerStore(self, self._limits)
         made = self.message_handlers
         self.message_handlers: list = [type(handler)(self.object_store, self) for handler in made]
         self.load_data(data)
         self._peers = [
-            PeerWorker(hook, self.id, self._turn, peer_host, peer_port, peer, credentials=credentials)
+            PeerWorker(
+                hook, self.id, self._turn, peer_host, peer_port, peer, credentials=credentials, limits=self._limits
+            )
             for peer, (peer_host, peer_port) in (peers or {}).items()
         ]
         self._verbs, self._peer_verbs = dict(verbs or {}), dict(peer_verbs or {})
         self._listener = listener
-        self._tls = server_context(cert_path, key_path) if cert_path and key_path else None
+        tls = server_context(cert_path, key_path) if cert_path and key_path else None
         if credentials:
             if credentials.id != self.id:
                 raise CredentialsError(f"{credentials.certificate} is of {credentials.id}, not of {self.id}")
-            self._tls = credentials.server_context()
-        self._knows_members = credentials is not None
-        self._caller = Caller(self.id, is_peer=False)
+            tls = credentials.server_context()
+        self._door = Door(self._limits, tls)
+        self._greeter = Greeter(self.id, self._door, self._limits, tls is not None, credentials is not None)
+        # What a thread serves. While it waits for a peer, other threads serve others.
+        self._serving = _Serving(self.id)
+
+    @property
+    def _caller(self) -> Caller:
+        """Who sent the message that this thread executes."""
+        return self._serving.caller
 
     @property
     def peers(self) -> dict[Id, PeerWorker]:
@@ -164,8 +166,8 @@ class WebsocketServerWorker(VirtualWorker):
 
     def bind(self) -> None:
         """Start to listen; calls are answered from `start()` on."""
-        if self._listener is None:
-            self._listener = _listen(self.host, self.port)
+        if not isinstance(self._listener, Listener):
+            self._listener = Listener(self._listener or _listen(self.host, self.port), self._door)
         self.host, self.port = self._listener.getsockname()[:2]
 
     def start(self) -> None:
@@ -174,13 +176,15 @@ class WebsocketServerWorker(VirtualWorker):
         self._server = serve(
             self._serve,
             sock=self._listener,
-            ssl=self._tls,
             subprotocols=[PROTOCOL],  # type: ignore[list-item]
+            process_request=self._greeter.check_request,
+            server_header=None,
             compression=None,
-            open_timeout=_HANDSHAKE_SECONDS,
-            max_size=MAX_FRAME_BYTES,
+            open_timeout=self._limits.handshake_seconds,
+            max_size=self._limits.frame_bytes,
             logger=logger,
         )
+        self._server.handler = self._door.attended(self._server.handler)
         try:
             if self._stopping:
                 self._server.socket.close()  # has serve_forever() return at once; shutdown() waits for it to return
@@ -209,53 +213,61 @@ class WebsocketServerWorker(VirtualWorker):
     def _serve(self, connection: ServerConnection) -> None:
         """Answer one connection's requests, in its thread."""
         try:
-            caller, session_name = self._greet(connection)
-            session = self._sessions.get((caller, session_name))
-            for data in connection:
-                for request in _requests(decode(data)):
-                    answer = session.answer(request, lambda request: self._execute(request, caller, connection))
-                    if answer is not None:
-                        connection.send(encode(answer))
+            caller, session_name = self._greeter.greet(connection)
+            with self._sessions.joined((caller, session_name)) as session:
+                self._serving.caller = caller
+                self.object_store.serving.holding = session.holding
+                while (data := self._next_message(connection)) is not None:
+                    for request in _requests(decode(data), self._limits.operations_per_message):
+                        answer = session.answer(request, lambda request: self._execute(request, connection))
+                        if answer is not None:
+                            connection.send(encode(answer))
         except ConnectionClosed:
             logger.debug("a connection ended")
         except NotLetIn as error:
-            logger.warning("not letting in %s: %s", connection.remote_address, error)
-            connection.close(REFUSED, str(error)[:100])
+            self._close(connection, REFUSED, error)
+        except OverLimit as error:
+            self._close(connection, OVER_LIMIT, error)
         except (ProtocolError, TimeoutError) as error:
-            logger.warning("closing the connection from %s: %s", connection.remote_address, error)
-            connection.close(1002, str(error)[:100])
+            self._close(connection, CloseCode.PROTOCOL_ERROR, error)
 
-    def _greet(self, connection: ServerConnection) -> tuple[Caller, bytes]:
-        if connection.subprotocol != PROTOCOL:
-            raise ProtocolError(f"the caller does not speak {PROTOCOL}")
-        hello = decode(connection.recv(timeout=_HANDSHAKE_SECONDS))
-        if not isinstance(hello, Hello):
-            raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
-        caller = Caller(hello.sender, hello.peer)
-        if self._tls is None and not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
-            logger.warning("%s is connected in the clear, and could be anybody", connection.remote_address[0])
-        if self._knows_members:
-            _check_identity(identity_of(connection.socket), caller)
-        connection.send(encode(Welcome(self.id, self._incarnation)))
-        return caller, hello.session
+    def _next_message(self, connection: ServerConnection) -> bytes | str | None:
+        """What the caller sends next; None if it has nothing to say for so long that the connection is closed."""
+        seconds = self._limits.idle_seconds
+        try:
+            return connection.recv(timeout=seconds)
+        except TimeoutError:
+            connection.close(CloseCode.NORMAL_CLOSURE, f"limit idle_seconds: nothing was said for {seconds} s")
+            return None
 
-    def _execute(self, request: Request | Call, caller: Caller, connection: ServerConnection) -> Result | Failure:
+    def _close(self, connection: ServerConnection, code: int, reason: Exception) -> None:
+        logger.warning("closing the connection from %s: %s", connection.remote_address[0], reason)
+        connection.close(code, str(reason).encode("ascii", "replace")[:_REASON_BYTES].decode())
+
+    def _execute(self, request: Request | Call, connection: ServerConnection) -> Result | Failure:
         if isinstance(request, Call):
-            return self._call_verb(request, caller, connection)
+            return self._call_verb(request, connection)
         with self._turn:
-            self._caller = caller
             try:
                 if request.discard:
                     self.discard_objects(request.discard)
                 return Result(request.number, self.recv_msg(request.message) if request.message else b"")
+            except OverLimit:
+                raise
             except Exception as error:
-                logger.debug("request %d of %s failed", request.number, caller.id, exc_info=True)
+                logger.debug("request %d of %s failed", request.number, self._caller.id, exc_info=True)
                 self.object_store.poison(request.returns, error)
                 return describe(request.number, error)
-            finally:
-                self._caller = Caller(self.id, is_peer=False)
 
-    def _call_verb(self, call: Call, caller: Caller, connection: ServerConnection) -> Result | Failure:
+    def recv_msg(self, bin_message: bytes) -> bytes:
+        """Execute a serialized PySyft message; the serialized answer."""
+        if not bin_message.startswith(untrusted.UNCOMPRESSED):
+            bin_message = untrusted.UNCOMPRESSED + untrusted.decompress(bin_message, self._limits.frame_bytes)
+        return super().recv_msg(bin_message)
+
+    def _call_verb(self, call: Call, connection: ServerConnection) -> Result | Failure:
+        caller = self._caller
+
         def report(value: object) -> None:
             with suppress(ConnectionClosed):  # the answer waits for the caller's next connection
                 connection.send(encode(Progress(call.number, pack(value))))
@@ -266,6 +278,8 @@ class WebsocketServerWorker(VirtualWorker):
             if not isinstance(arguments, dict):
                 raise ProtocolError("a call's arguments have names")
             return Result(call.number, pack(verb(Calling(caller, report), **arguments)))
+        except OverLimit:
+            raise
         except Exception as error:
             logger.debug("%s, called by %s, failed", call.verb, caller.id, exc_info=True)
             return describe(call.number, error)
@@ -291,52 +305,15 @@ class WebsocketServerWorker(VirtualWorker):
                 return
 
 
-class PoisonableStore(ObjectStore):
-    """An object store that remembers why an object is not there: the operation that should have made it failed."""
-
-    _REMEMBERED = 10_000
-
-    def __init__(self, owner) -> None:
-        super().__init__(owner)
-        self._reasons: OrderedDict[Id, BaseException] = OrderedDict()
-
-    def poison(self, ids: Iterable[Id], reason: BaseException) -> None:
-        """Have the use of these ids raise `reason`."""
-        for id_ in ids:
-            self._reasons[id_] = reason.with_traceback(None)
-            if len(self._reasons) > self._REMEMBERED:
-                self._reasons.popitem(last=False)
-
-    def get_obj(self, obj_id: Id):
-        if obj_id in self._reasons and obj_id not in self._objects:
-            raise self._reasons[obj_id]
-        return super().get_obj(obj_id)
-
-    def rm_obj(self, obj_id: Id, force: bool = False) -> None:
-        self._reasons.pop(obj_id, None)
-        super().rm_obj(obj_id, force)
-
-
-def _check_identity(identity: Identity | None, caller: Caller) -> None:
-    """Make sure that a caller is who it says, by its certificate.
-
-    Raises:
-        NotLetIn: it is not.
-    """
-    if identity is None:
-        raise NotLetIn("your certificate does not say who you are")
-    if identity.role != (PI if caller.is_peer else COORDINATOR):
-        raise NotLetIn(f"you call as a {caller.role}, with the certificate of a {identity.role}")
-    if caller.is_peer and caller.id != identity.id:
-        raise NotLetIn(f"you call as {caller.id}, with the certificate of {identity.id}")
-
-
-def _requests(frame: Frame) -> Iterator[Request | Call]:
+def _requests(frame: Frame, most: int) -> Iterator[Request | Call]:
     """The requests and calls in a frame.
 
     Raises:
+        OverLimit: there are more than `most`.
         ProtocolError: it is none and holds none.
     """
+    if isinstance(frame, Batch) and len(frame.requests) > most:
+        raise OverLimit("operations_per_message", f"{len(frame.requests)} requests; {most} is the most")
     for request in map(decode, frame.requests) if isinstance(frame, Batch) else (frame,):
         if not isinstance(request, (Request, Call)):
             raise ProtocolError(f"unexpected {type(request).__name__}")

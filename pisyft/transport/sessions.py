@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pisyft.transport.frames import Call, Failure, Request, Result
+from pisyft.transport.store import Holding
 
-# A session costs its last answer. A caller that comes back after this many others starts anew.
+# Of callers that are not connected. One that comes back after this many others, or after others with answers of more
+# bytes than these, starts anew.
 _REMEMBERED_SESSIONS = 256
+_REMEMBERED_BYTES = 16 * 2**20
 
 Execute = Callable[[Request | Call], Result | Failure]
 
 
 class Session:
-    """How far the requests of one caller have been executed, and what the last one answered."""
+    """How far the requests of one caller have been executed, and what the last one answered.
+
+    Attributes:
+        holding: the objects that the caller has on the worker.
+    """
 
     def __init__(self) -> None:
+        self.holding = Holding()
         self._lock = threading.Lock()
         self._number = 0
         self._answer: Result | Failure | None = None
         self._unreported: Failure | None = None
+
+    @property
+    def answer_bytes(self) -> int:
+        """How many bytes are kept in case that the caller asks again."""
+        return len(self._answer.value) if isinstance(self._answer, Result) else 0
 
     def answer(self, request: Request | Call, execute: Execute) -> Result | Failure | None:
         """Execute a new request; answer a repeated one as before.
@@ -59,10 +74,25 @@ class Sessions:
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: Hashable) -> Session:
+    @contextmanager
+    def joined(self, name: Hashable) -> Iterator[Session]:
+        """The session of that name, for a connection as long as the `with` lasts."""
         with self._lock:
             session = self._sessions.setdefault(name, Session())
             self._sessions.move_to_end(name)
-            if len(self._sessions) > _REMEMBERED_SESSIONS:
-                self._sessions.popitem(last=False)
-            return session
+            session.holding.connections += 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                session.holding.connections -= 1
+                session.holding.left = time.monotonic()
+                self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
+        gone = [name for name, session in self._sessions.items() if not session.holding.connections]
+        kept_bytes = 0
+        for count, name in enumerate(reversed(gone), 1):
+            kept_bytes += self._sessions[name].answer_bytes
+            if count > _REMEMBERED_SESSIONS or kept_bytes > _REMEMBERED_BYTES:
+                del self._sessions[name]

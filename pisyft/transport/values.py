@@ -12,6 +12,7 @@ import struct
 import msgpack
 import numpy as np
 
+from pisyft import untrusted
 from pisyft.transport.errors import ProtocolError
 
 # A type's place in this list is its code on the wire: append only.
@@ -37,7 +38,7 @@ def unpack(data: bytes) -> object:
         ProtocolError: the bytes are no value.
     """
     try:
-        return msgpack.unpackb(data, ext_hook=_unpack_array, strict_map_key=True)
+        return untrusted.unpackb(data, ext_hook=_unpack_array, strict_map_key=True)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise ProtocolError(f"not a value: {error or type(error).__name__}") from error
 
@@ -62,6 +63,7 @@ def _unpack_array(code: int, data: bytes) -> np.ndarray:
     if len(data) < start:
         raise ValueError("no array: its shape is cut off")
     shape = struct.unpack_from(f"<{dimensions}Q", data, 2)
+    untrusted.check_shape(shape)
     if math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError(f"no array: {len(data) - start} bytes for shape {shape} of {dtype}")
     array = np.frombuffer(data, dtype, offset=start).reshape(shape)

@@ -78,15 +78,38 @@ def test_a_repeated_request_waits_for_the_one_that_is_still_executed():
     assert answers == [Result(1, b"slow")] * 2
 
 
+def join(sessions: Sessions, name: bytes) -> Session:
+    with sessions.joined(name) as session:
+        return session
+
+
 def test_sessions_are_found_again_by_name():
     sessions = Sessions()
-    assert sessions.get(b"one") is sessions.get(b"one")
-    assert sessions.get(b"one") is not sessions.get(b"two")
+    assert join(sessions, b"one") is join(sessions, b"one")
+    assert join(sessions, b"one") is not join(sessions, b"two")
 
 
 def test_old_sessions_are_forgotten():
     sessions = Sessions()
-    first = sessions.get(b"first")
+    first = join(sessions, b"first")
     for number in range(256):
-        sessions.get(number.to_bytes(2, "big"))
-    assert sessions.get(b"first") is not first
+        join(sessions, number.to_bytes(2, "big"))
+    assert join(sessions, b"first") is not first
+
+
+def test_a_session_whose_caller_is_connected_is_not_forgotten():
+    sessions = Sessions()
+    with sessions.joined(b"first") as first:
+        for number in range(300):
+            join(sessions, number.to_bytes(2, "big"))
+        assert join(sessions, b"first") is first
+
+
+def test_large_answers_are_not_kept_for_everybody_who_ever_called():
+    sessions = Sessions()
+    for number in range(20):
+        with sessions.joined(number) as session:
+            session.answer(waiting(1), lambda request: Result(request.number, bytes(2**20)))
+
+    assert join(sessions, 19) is session
+    assert join(sessions, 0).answer_bytes == 0

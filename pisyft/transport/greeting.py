@@ -1,0 +1,102 @@
+"""The beginning of a connection on a worker: who calls, and whether that is true."""
+
+from __future__ import annotations
+
+import http
+import ipaddress
+import logging
+import os
+from typing import NamedTuple
+
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection
+
+from pisyft.credentials import COORDINATOR, PI, Identity, identity_of
+from pisyft.limits import Limits
+from pisyft.transport.door import Door
+from pisyft.transport.errors import ProtocolError
+from pisyft.transport.frames import PROTOCOL, Hello, Id, Welcome, decode, encode
+
+logger = logging.getLogger(__name__)
+
+# Longer than any id or session is.
+_MAX_ID_LETTERS = 64
+
+
+class Caller(NamedTuple):
+    """Who sent a message: a worker id, and whether it is a peer or a coordinator."""
+
+    id: Id
+    is_peer: bool
+
+    @property
+    def role(self) -> str:
+        return "peer" if self.is_peer else "coordinator"
+
+
+class NotLetIn(Exception):
+    """A caller is not who it says. The text is for the caller, too."""
+
+
+class Greeter:
+    """Finds out who calls a worker.
+
+    Args:
+        me: the worker's id.
+        door: is told of who is not who it says.
+        limits: of the worker.
+        is_secure: whether callers come over TLS.
+        knows_members: whether they have certificates of the worker's classroom.
+    """
+
+    def __init__(self, me: Id, door: Door, limits: Limits, is_secure: bool, knows_members: bool) -> None:
+        self._me, self._door, self._limits = me, door, limits
+        self._is_secure, self._knows_members = is_secure, knows_members
+        self._incarnation = os.urandom(16)
+
+    def check_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer whoever the door has let in to be told why it may not stay. `process_request` of the server."""
+        refusal = self._door.refusal(connection.remote_address)
+        return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, refusal) if refusal else None
+
+    def greet(self, connection: ServerConnection) -> tuple[Caller, bytes]:
+        """Exchange greetings; who calls, and the name of its session.
+
+        Raises:
+            NotLetIn: it is not who it says.
+            ProtocolError: it does not speak the protocol.
+            TimeoutError: it says nothing.
+        """
+        if connection.subprotocol != PROTOCOL:
+            raise ProtocolError(f"the caller does not speak {PROTOCOL}")
+        hello = decode(connection.recv(timeout=self._limits.handshake_seconds))
+        if not isinstance(hello, Hello):
+            raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
+        if len(str(hello.sender)) > _MAX_ID_LETTERS or len(hello.session) > _MAX_ID_LETTERS:
+            raise ProtocolError("a Hello that is too long")
+        caller = Caller(hello.sender, hello.peer)
+        address = connection.remote_address
+        if not self._is_secure and not ipaddress.ip_address(address[0]).is_loopback:
+            logger.warning("%s is connected in the clear, and could be anybody", address[0])
+        if self._knows_members:
+            try:
+                _check_identity(identity_of(connection.socket), caller)
+            except NotLetIn:
+                self._door.login_failed(address)
+                raise
+        connection.send(encode(Welcome(self._me, self._incarnation)))
+        return caller, hello.session
+
+
+def _check_identity(identity: Identity | None, caller: Caller) -> None:
+    """Make sure that a caller is who it says, by its certificate.
+
+    Raises:
+        NotLetIn: it is not.
+    """
+    if identity is None:
+        raise NotLetIn("your certificate does not say who you are")
+    if identity.role != (PI if caller.is_peer else COORDINATOR):
+        raise NotLetIn(f"you call as a {caller.role}, with the certificate of a {identity.role}")
+    if caller.is_peer and caller.id != identity.id:
+        raise NotLetIn(f"you call as {caller.id}, with the certificate of {identity.id}")
