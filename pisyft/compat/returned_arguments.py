@@ -1,4 +1,4 @@
-"""Remote commands that return one of their own arguments."""
+"""Remote commands that return one of their own arguments, or what has the name of one."""
 
 import functools
 from contextvars import ContextVar
@@ -16,6 +16,7 @@ _arguments: ContextVar[tuple] = ContextVar("arguments", default=())
     broke="the worker renames the argument to the result's id, and the pointer to it fails: 'Object not found'",
 )
 def returned_arguments() -> None:
+    import syft
     from syft.generic.frameworks.hook import hook_args
     from syft.workers.message_handler import BaseMessageHandler
 
@@ -36,6 +37,8 @@ def returned_arguments() -> None:
         if plain and any(tensor is argument for argument in _arguments.get()):
             # One tensor, two pointers: the result gets a name of its own for the same memory.
             tensor = tensor.view(tensor.shape)
+        elif plain and owner.object_store.find_by_id(tensor.id) is not None:
+            tensor.id = syft.ID_PROVIDER.pop()  # PySyft's `clone` has the id of the original, which would go for it
         return register(tensor, owner=owner, response_ids=response_ids)
 
     BaseMessageHandler.execute_computation_action = execute_computation_action
