@@ -12,11 +12,14 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import syft
 import torch
-from syft.exceptions import GetNotPermittedError, ResponseSignatureError
+from syft.exceptions import GetNotPermittedError, ObjectNotFoundError, ResponseSignatureError
 from syft.execution.computation import ComputationAction
 from syft.frameworks.torch.tensors.interpreters.additive_shared import AdditiveSharingTensor
+from syft.generic.frameworks.hook import hook_args
 from syft.messaging.message import (
     ForceObjectDeleteMessage,
     GetShapeMessage,
@@ -30,7 +33,8 @@ from syft.serde.msgpack import torch_serde
 from syft.workers.message_handler import BaseMessageHandler
 
 from pisyft.limits import OverLimit
-from pisyft.privacy import operations
+from pisyft.privacy import operations, reading
+from pisyft.privacy.foretelling import Foretelling
 from pisyft.privacy.labels import (
     PRIVATE,
     PUBLIC,
@@ -46,6 +50,7 @@ from pisyft.privacy.labels import (
 )
 from pisyft.transport import WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
+from pisyft.transport.errors import ProtocolError, TransportError, UnknownPeer
 from pisyft.transport.server import Caller
 
 logger = logging.getLogger(__name__)
@@ -82,10 +87,29 @@ class GuardedWorker(WebsocketServerWorker):
         self._label_of_operation: Label = PRIVATE
         _label_new_shares(self)
         _label_what_arrives(self)
+        _check_what_leaves(self)
+        reading.read_listed_kinds_only()
 
     def recv_msg(self, bin_message: bytes) -> bytes:
         self._check_that_pointers_are_allowed()
-        return super().recv_msg(bin_message)
+        return syft.serde.serialize(self.message_handlers[0].handle(self._read(bin_message)), worker=self)
+
+    def _read(self, bin_message: bytes) -> object:
+        """The message.
+
+        Raises:
+            ProtocolError: these bytes are none.
+            Exception: what made an object fail that the message is about.
+        """
+        try:
+            return syft.serde.deserialize(bin_message, worker=self)
+        except (GetNotPermittedError, ObjectNotFoundError, UnknownPeer, ProtocolError):
+            raise
+        except Exception as error:
+            if any(error is reason for reason in self.object_store._reasons.values()):
+                raise
+            logger.info("not a message: %s", type(error).__name__)
+            raise ProtocolError("these bytes are no message that this worker reads") from None
 
     def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
         self._check_that_pointers_are_allowed()
@@ -223,8 +247,25 @@ def _label_what_arrives(worker: GuardedWorker) -> None:
     torch_serde._deserialize_tensor = _deserialize_tensor
 
 
+def _check_what_leaves(worker: GuardedWorker) -> None:
+    """Have tensors checked as they are written down, whatever wrote them: the last look before they leave."""
+    serialize = torch_serde._serialize_tensor
+
+    @functools.wraps(serialize)
+    def _serialize_tensor(sender, tensor):
+        if sender is worker and not hasattr(tensor, "child") and isinstance(worker.labels[tensor], Private):
+            raise GetNotPermittedError(f"a private value stays on {worker.id}, whatever it is part of")
+        return serialize(sender, tensor)
+
+    torch_serde._serialize_tensor = _serialize_tensor
+
+
 class GuardedMessageHandler(BaseMessageHandler):
     """PySyft's message handler behind the guard. A message type that is not named here is refused."""
+
+    def __init__(self, object_store, worker: GuardedWorker) -> None:
+        super().__init__(object_store, worker)
+        self._foretelling = Foretelling(functools.partial(_find, worker))
 
     def init_routing_table(self) -> dict:
         return {
@@ -243,6 +284,7 @@ class GuardedMessageHandler(BaseMessageHandler):
     def handle(self, message):
         if type(message) not in self.routing_table:
             raise GetNotPermittedError(f"{self.worker.id} does not take messages of type {type(message).__name__}")
+        reading.check(message)
         self.worker.check_sender()
         if not isinstance(message, self._open_to(self.worker.sender())):
             raise GetNotPermittedError("a peer may deliver shares, and nothing else")
@@ -283,6 +325,8 @@ class GuardedMessageHandler(BaseMessageHandler):
             label = self.worker.labels[leaf]
             if not self.worker.may_leave(label):
                 raise GetNotPermittedError(self._refusal(label))
+        if obj.grad is not None and isinstance(self.worker.labels[obj.grad], Private):
+            obj.grad = None  # which would travel along
         return super().respond_to_obj_req(message)
 
     def _refusal(self, label: Label) -> str:
@@ -310,11 +354,18 @@ class GuardedMessageHandler(BaseMessageHandler):
         self._check_operation(action)
         inputs = (action.target, action.args, action.kwargs)
         labels = [self.worker.labels[leaf] for leaf in leaves(inputs)]
-        if name in operations.ADDITIONS and len(labels) == 2:
+        if name in operations.ADDITIONS and len(labels) == 2 and not action.kwargs:
             label = join_sum(*labels)
         else:
             label = join(labels)
+        foretold = label != PUBLIC and name not in operations.UNFORETOLD
+        if foretold:
+            self._foretelling.foretell(name, *inputs)
+        # Before anything is changed: what fails half way has changed something, too.
+        for leaf in _changed_by(action):
+            self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
         with_gradients = list(_accumulate_gradients(action.target)) if name == "backward" else []
+        new = [tensor for tensor in with_gradients if tensor.grad is None]
         try:
             with self.worker.computing(label):
                 response = super().execute_computation_action(action)
@@ -322,16 +373,22 @@ class GuardedMessageHandler(BaseMessageHandler):
             raise
         except ResponseSignatureError as unexpected:
             # PySyft reports another number of results than foreseen this way, after it has stored them.
-            self._label_results(action, unexpected.ids_generated, label)
+            self._label_results(unexpected.ids_generated, label)
             raise
         except Exception as error:
-            if label == PUBLIC:
+            if label == PUBLIC or isinstance(error, (TransportError, UnknownPeer)):
                 raise
             # PyTorch's texts quote values ("Target 17 is out of bounds").
-            logger.info("%s failed on private data: %s", name, error)
-            raise _same_type(error, f"{name} failed on private data; the worker's log says why") from None
-        self._label_results(action, action.return_ids, label)
-        self._label_gradients(with_gradients, label)
+            logger.warning("%s failed on private data: %s", name, type(error).__name__)
+            if not foretold:
+                raise _same_type(error, f"{name} failed on private data") from None
+            response = None
+            if name not in operations.IN_PLACE | operations.IN_PLACE_FUNCTIONS:
+                results = self._foretelling.stand_in(name, *inputs)
+                hook_args.register_response(name, results, list(action.return_ids or ()), self.worker)
+        finally:
+            self._label_gradients(with_gradients, new, label)
+        self._label_results(action.return_ids, label)
         if response is not None and label != PUBLIC:
             raise GetNotPermittedError(f"{name} would return a value computed from names on {self.worker.id}")
         return response
@@ -344,22 +401,27 @@ class GuardedMessageHandler(BaseMessageHandler):
             known = isinstance(target, torch.Tensor) and name in operations.METHODS
         if not known:
             raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} for pointers")
+        if refused := operations.refused_argument(name, action.args, action.kwargs):
+            raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} with {refused}")
         if any(self.worker.is_own(leaf) for leaf in _changed_by(action)):
             raise GetNotPermittedError(f"{name} would change {self.worker.id}'s own names")
+        if own := self.worker.own_ids.intersection(action.return_ids or ()):
+            raise GetNotPermittedError(f"object {own.pop()} is {self.worker.id}'s own and cannot be replaced")
 
-    def _label_results(self, action: ComputationAction, ids: Iterable[Id] | None, label: Label) -> None:
-        for leaf in _changed_by(action):
-            self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
+    def _label_results(self, ids: Iterable[Id] | None, label: Label) -> None:
         for id_ in ids or ():
             for leaf in leaves(self.object_store._objects.get(id_)):
                 self.worker.labels[leaf] = label
 
-    def _label_gradients(self, tensors: list[torch.Tensor], label: Label) -> None:
-        """Label the gradients that `backward()` has made, or added to, without anybody being told."""
+    def _label_gradients(self, tensors: list[torch.Tensor], new: list[torch.Tensor], label: Label) -> None:
+        """Label the gradients that `backward()` has made, or added to, without anybody being told, also if it failed.
+
+        Args:
+            new: those of the tensors that had no gradient before.
+        """
         for tensor in tensors:
             if (gradient := tensor.grad) is not None:
-                is_new = gradient not in self.worker.labels
-                before = PUBLIC if is_new else self.worker.labels[gradient]
+                before = PUBLIC if any(tensor is each for each in new) else self.worker.labels[gradient]
                 self.worker.labels[gradient] = join((before, label, self.worker.labels[tensor]))
 
 
@@ -391,3 +453,10 @@ def _same_type(error: Exception, text: str) -> Exception:
         return type(error)(text)
     except TypeError:
         return RuntimeError(text)
+
+
+def _find(worker: GuardedWorker, name: str) -> Callable:
+    found: Any = worker
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found

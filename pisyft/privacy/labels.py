@@ -89,7 +89,7 @@ def memory_of(tensor: torch.Tensor) -> int:
 
 
 def leaves(value: object) -> Iterator[torch.Tensor]:
-    """The tensors with elements in a value: at the end of PySyft's chains, and in lists, tuples and dicts.
+    """The tensors with elements in a value: at the end of PySyft's chains, and in lists, tuples, dicts and slices.
 
     Pointers have no elements here, so that an AdditiveSharingTensor, whose children are pointers, has no leaves.
     """
@@ -97,7 +97,9 @@ def leaves(value: object) -> Iterator[torch.Tensor]:
         for each in value:
             yield from leaves(each)
     elif isinstance(value, dict):
-        yield from leaves(list(value.values()))
+        yield from leaves([*value, *value.values()])
+    elif isinstance(value, slice):
+        yield from leaves([value.start, value.stop, value.step])
     elif hasattr(value, "child"):
         yield from leaves(value.child)
     elif isinstance(value, torch.Tensor):

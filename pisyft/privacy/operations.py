@@ -4,6 +4,8 @@ What is not listed is refused, so that a new version of PyTorch adds nothing. Le
 writes files, takes or returns Python objects, or changes the process (`torch.load`, `apply_`, `numpy`, `set_`, ...).
 """
 
+from collections.abc import Mapping, Sequence
+
 _BINARY = "add sub mul div matmul mm bmm mv dot remainder fmod pow maximum minimum eq ne lt le gt ge".split()
 _UNARY = (
     "abs neg exp log log2 log1p sqrt rsqrt square reciprocal sign floor ceil round trunc "
@@ -29,6 +31,9 @@ IN_PLACE_FUNCTIONS = frozenset({"torch.add_each_", "torch.zero_each_"})
 SHARING = frozenset({"fix_precision", "fix_prec", "share"})
 ADDITIONS = frozenset({"add", "__add__", "__radd__"})
 
+# Not foretold on tensors without elements: they make or undo PySyft's chains, or follow a graph that is there.
+UNFORETOLD = SHARING | {"float_precision", "float_prec", "backward"}
+
 METHODS = frozenset(_BINARY + _UNARY + _VIEWS + _REDUCTIONS + _DUNDERS + ["backward", "addmm", "view_as"]) | (
     IN_PLACE | SHARING
 )
@@ -45,3 +50,20 @@ FUNCTIONS = (
         )
     )
 )
+
+# What has a function change something that is not its result, make a result without memory of its own, or make shares
+# that are not random numbers of 64 bits.
+_REFUSED_ARGUMENTS = frozenset({"out", "inplace", "max_norm", "sparse", "field", "random_type"})
+_MOST_ARGUMENTS = {
+    "torch.nn.functional.relu": 1,  # the second is inplace
+    "torch.nn.functional.dropout": 3,  # the fourth is inplace
+    "torch.nn.functional.embedding": 3,  # the fourth is max_norm, which changes the table
+}
+
+
+def refused_argument(name: str, args: Sequence, kwargs: Mapping) -> str | None:
+    """What an operation must not be called with, if it is."""
+    most = _MOST_ARGUMENTS.get(name)
+    if most is not None and len(args) > most:
+        return f"more than {most} arguments"
+    return next((key for key, value in kwargs.items() if key in _REFUSED_ARGUMENTS and value is not None), None)

@@ -93,15 +93,28 @@ def _read(value, worker):
         return worker.get_obj(*values)
     if kind == _ATTRIBUTE:
         id_, attribute = values
-        if attribute not in _ATTRIBUTES:
-            raise ValueError(f"{attribute!r} is no tensor that hangs on a tensor")
-        tensor = worker.get_obj(id_)
-        for name in attribute.split("."):
-            tensor = getattr(tensor, name)
-        return tensor if tensor is None or isinstance(tensor, torch.Tensor) else tensor.wrap()
+        return attribute_of(worker.get_obj(id_), attribute)
     if kind == _ELLIPSIS:
         return Ellipsis
     read = [_read(each, worker) for each in values]
     if kind == _LIST:
         return read
     return slice(*read) if kind == _SLICE else tuple(read)
+
+
+def attribute_of(tensor, attribute: str | None):
+    """A tensor, or a tensor that hangs on it.
+
+    Args:
+        attribute: which, as a pointer says it; None or "" is the tensor itself.
+
+    Raises:
+        ValueError: this is no tensor that hangs on a tensor.
+    """
+    if not attribute:
+        return tensor
+    if attribute not in _ATTRIBUTES:
+        raise ValueError(f"{attribute!r} is no tensor that hangs on a tensor")
+    for name in attribute.split("."):
+        tensor = getattr(tensor, name)
+    return tensor if tensor is None or isinstance(tensor, torch.Tensor) else tensor.wrap()
