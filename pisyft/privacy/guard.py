@@ -103,7 +103,7 @@ class GuardedWorker(WebsocketServerWorker):
         """
         try:
             return syft.serde.deserialize(bin_message, worker=self)
-        except (GetNotPermittedError, ObjectNotFoundError, UnknownPeer, ProtocolError):
+        except (GetNotPermittedError, ObjectNotFoundError, OverLimit, ProtocolError, UnknownPeer):
             raise
         except Exception as error:
             if any(error is reason for reason in self.object_store._reasons.values()):
