@@ -32,6 +32,8 @@ else:
 CONFIGURATION = "classroom.toml"
 DEFAULT_PORT = 8777
 DEFAULT_MINIMUM = 2
+# Names that a figure is over, at least.
+DEFAULT_FLOOR, LEAST_FLOOR = 10, 5
 _DAYS = 825  # what browsers and phones accept at most
 # A member's id is a label of its certificate's DNS name, and a folder.
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -54,6 +56,7 @@ class Classroom:
         minimum: how many Pis must take part in a secure sum, at least.
         credentials: the member's certificate and key, and the authority's certificate.
         limits: how much of this member's worker its callers may take.
+        floor: over how many names a figure must be for this member's worker to tell it, at least.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Classroom:
     minimum: int
     credentials: Credentials = field(repr=False)
     limits: Limits = field(default=Limits(), repr=False)
+    floor: int = DEFAULT_FLOOR
 
     @property
     def peers(self) -> dict[str, tuple[str, int]]:
@@ -90,7 +94,7 @@ class Classroom:
     @classmethod
     def _from_values(cls, values: dict, path: Path) -> Classroom:
         sections = {"certificates": dict, "limits": dict, "pi": dict}
-        _only(values, {"classroom": str, "id": str, "minimum": int, **sections}, path, "")
+        _only(values, {"classroom": str, "id": str, "minimum": int, "floor": int, **sections}, path, "")
         certificates = values.get("certificates", {})
         _only(certificates, {"authority": str, "own": str, "key": str}, path, "certificates.")
         for where, required in ((values, ("classroom", "id", "pi")), (certificates, ("authority", "own", "key"))):
@@ -108,6 +112,11 @@ class Classroom:
         minimum = values.get("minimum", DEFAULT_MINIMUM)
         if minimum < DEFAULT_MINIMUM:
             raise ClassroomError(f"{path}: minimum is {minimum}; below {DEFAULT_MINIMUM} a sum would hide nothing")
+        floor = values.get("floor", DEFAULT_FLOOR)
+        if floor < LEAST_FLOOR:
+            raise ClassroomError(
+                f"{path}: floor is {floor}; {LEAST_FLOOR} is the least, so that no figure is about a few names"
+            )
         if values["id"] not in (*pis, COORDINATOR):
             raise ClassroomError(f"{path} is of {values['id']!r}, which is no Pi of it: {', '.join(pis)}")
         files = {key: path.parent / name for key, name in certificates.items()}
@@ -121,7 +130,7 @@ class Classroom:
             limits = Limits().with_changes(values.get("limits", {}))
         except LimitsError as error:
             raise ClassroomError(f"{path}, [limits]: {error}") from error
-        return cls(values["classroom"], values["id"], pis, minimum, credentials, limits)
+        return cls(values["classroom"], values["id"], pis, minimum, credentials, limits, floor)
 
     def connect(self, hook, **options) -> list:
         """Connect to all Pis, as PySyft workers; for the coordinator's notebook.
@@ -278,6 +287,7 @@ def _configuration(name: str, member: str, minimum: int, pis: Mapping[str, tuple
         f"classroom = {_quoted(name)}",
         f"id = {_quoted(member)}  # who this file is of",
         f"minimum = {minimum}  # Pis that must take part in a secure sum; 3 hides more",
+        f"floor = {DEFAULT_FLOOR}  # names that a figure must be over to be told",
         "",
         "[certificates]",
         'authority = "authority.pem"',

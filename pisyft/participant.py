@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from syft.exceptions import GetNotPermittedError
 
 from pisyft import board
+from pisyft.classroom import DEFAULT_FLOOR, LEAST_FLOOR
 from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
@@ -26,12 +26,11 @@ from pisyft.learning.training import Diverged, TrainingSettings, fit
 from pisyft.learning.vectors import load_vector
 from pisyft.limits import Limits
 from pisyft.privacy import GuardedWorker
+from pisyft.refusals import NotPermitted
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
 from pisyft.transport.failures import carry
 from pisyft.transport.server import Calling
 
-# A figure over fewer names than this could tell something about one of them.
-MIN_NAMES = 10
 # How often a worker tells how far it is.
 _REPORT_SECONDS = 0.2
 
@@ -56,6 +55,7 @@ class Participant:
         alphabet: the letters that names are spelled in, the same on every worker.
         folder: where the names are from. Those that are added to it are trained on from the next `fit` on.
         limits: how much a coordinator may ask for.
+        floor: over how many names a figure must be to be told, at least.
     """
 
     def __init__(
@@ -68,8 +68,13 @@ class Participant:
         alphabet: Alphabet = TUTORIAL,
         folder: WatchedFolder | None = None,
         limits: Limits | None = None,
+        floor: int = DEFAULT_FLOOR,
     ) -> None:
-        self._limits = limits or Limits()
+        if floor < LEAST_FLOOR:
+            raise ValueError(
+                f"a floor of {floor} names; {LEAST_FLOOR} is the least, so that no figure is about a few names"
+            )
+        self._limits, self._floor = limits or Limits(), floor
         self._worker_id = worker_id
         self._languages = tuple(names.languages)
         self._alphabet = alphabet
@@ -114,7 +119,7 @@ class Participant:
             "alphabet_digest": self._alphabet.digest(),
             "by_language": [len(of_language) for of_language in self._names.together.values()],
             **{part: total(of_part) for part, of_part in self._names.items()},
-            "floor": MIN_NAMES,
+            "floor": self._floor,
             "released": self._store.current or 0,
             "newest": max(self._store.versions(), default=0),
             "released_accuracy": self._released_accuracy(),
@@ -149,9 +154,9 @@ class Participant:
         names = self._enough_names(TRAIN)
         chosen = self._own_settings(settings, len(names))
         made = self._make_model(model)
-        losses = _LossInBlocks(calling.report)
+        losses = _LossInBlocks(calling.report, self._floor)
         if not self._training.acquire(blocking=False):
-            raise GetNotPermittedError(f"{self._worker_id} is training for another round: wait until it has finished")
+            raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
         try:
             self._contribution.check(round, made, weights)
             with self._busy("training"):
@@ -185,12 +190,12 @@ class Participant:
         made = self._load_model(model, weights)
         if alone is not None:
             if part == TRAIN:
-                raise GetNotPermittedError(f"{self._worker_id} tells nothing of names that it has trained on alone")
+                raise NotPermitted("floor", f"{self._worker_id} tells nothing of names that it has trained on alone")
             own = self._enough_names(TRAIN)
             with self._busy("training"):
-                fit(made, own, self._own_settings(alone, len(own)), _LossInBlocks(calling.report).add)
+                fit(made, own, self._own_settings(alone, len(own)), _LossInBlocks(calling.report, self._floor).add)
         with self._busy("testing"):
-            return count_guesses(made, names, len(self._languages)).with_floor(MIN_NAMES).as_answer()
+            return count_guesses(made, names, len(self._languages)).with_floor(self._floor).as_answer()
 
     def release(
         self,
@@ -288,10 +293,11 @@ class Participant:
         counts = {each: total(of_part) for each, of_part in self._names.items()}
         if part not in counts:
             raise ValueError(f"there is no part {part!r} of the names, only {', '.join(counts)}")
-        if counts[part] < MIN_NAMES:
-            raise GetNotPermittedError(
-                f"{self._worker_id} tells figures over {MIN_NAMES} names or more, and has {counts[part]} to {part}: "
-                "give it more names"
+        if counts[part] < self._floor:
+            raise NotPermitted(
+                "floor",
+                f"{self._worker_id} tells figures over {self._floor} names or more, and has {counts[part]} to {part}: "
+                "give it more names",
             )
         return self._parts[part]
 
@@ -310,9 +316,10 @@ class Participant:
             ("passes", limits.passes, passes),
         ):
             if asked > most:
-                raise GetNotPermittedError(
+                raise NotPermitted(
+                    "limit",
                     f"limit {limit}: {asked:g}, and {self._worker_id} takes {most} at most; its owner can raise it, in "
-                    "[limits] of classroom.toml"
+                    "[limits] of classroom.toml",
                 )
         return chosen if chosen.seed is None else replace(chosen, seed=_mixed(self._seed, chosen.seed))
 
@@ -324,10 +331,10 @@ class Participant:
 
 
 class _LossInBlocks:
-    """The mean loss, told in blocks of names: the difference of two figures is never about fewer than MIN_NAMES."""
+    """The mean loss, told in blocks of names: the difference of two figures is never about fewer than the floor."""
 
-    def __init__(self, report: Callable[[object], None]) -> None:
-        self._report = report
+    def __init__(self, report: Callable[[object], None], floor: int) -> None:
+        self._report, self._floor = report, floor
         self._told_names, self._told_sum = 0, 0.0
         self._last = time.monotonic()
 
@@ -339,7 +346,7 @@ class _LossInBlocks:
     def add(self, done: int, mean: float) -> None:
         """Take what `fit` reports: the names done so far, and their mean loss."""
         block = done - self._told_names
-        if block < MIN_NAMES:
+        if block < self._floor:
             return
         loss = (mean * done - self._told_sum) / block
         self._told_names, self._told_sum = done, mean * done

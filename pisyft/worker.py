@@ -14,13 +14,14 @@ import syft
 import torch
 
 from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
+from pisyft.classroom import DEFAULT_FLOOR
 from pisyft.contribution import Contribution
 from pisyft.credentials import Credentials
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.names import Parts, WatchedFolder
 from pisyft.limits import Limits
 from pisyft.participant import Participant
-from pisyft.privacy import TEACH, GuardedWorker
+from pisyft.privacy import OPEN, GuardedWorker
 from pisyft.release import ModelStore
 from pisyft.transport.server import Calling
 
@@ -43,6 +44,7 @@ def make_worker(
     listener: socket.socket | None = None,
     credentials: Credentials | None = None,
     limits: Limits | None = None,
+    floor: int = DEFAULT_FLOOR,
 ) -> GuardedWorker:
     """Make a worker that holds names, ready to be started.
 
@@ -52,6 +54,7 @@ def make_worker(
             which names a step of training was about.
         credentials: the worker's in a classroom; who calls needs some of the same classroom.
         limits: how much of the worker its callers may take.
+        floor: over how many names a figure must be to be told, at least.
         allow_plain: whether it takes part in sums that hide nothing, too.
         alphabet: the letters that names are spelled in.
         folder: where the names are from, if names that are added there are to be trained on.
@@ -65,7 +68,7 @@ def make_worker(
     contribution = Contribution(ledger, credentials)
     if seed is None:
         seed = secrets.randbits(63)
-    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits)
+    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits, floor)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -83,8 +86,22 @@ def make_worker(
     )
     contribution.peers.update(worker.peers)
     worker.bind()
-    if policy == TEACH:
+    if worker.policy.messages:
         worker.own_when_searched(functools.partial(participant.own_tensors, worker))
+    return worker
+
+
+def make_open_worker(worker_id: str, host: str, port: int, **options) -> GuardedWorker:
+    """Make a worker that guards nothing and holds no names, for demonstrations.
+
+    Args:
+        options: `peers`, `verbose`, `listener`, `credentials` and `limits`, as for `make_worker`.
+    """
+    ponging = {"ping": ping}
+    worker = GuardedWorker(
+        syft.TorchHook(torch), host, port, worker_id, policy=OPEN.name, verbs=ponging, peer_verbs=ponging, **options
+    )
+    worker.bind()
     return worker
 
 

@@ -83,6 +83,7 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
         ("minimum = 3", "minmum = 3", "nothing is called minmum here, only classroom, id, minimum"),
         ("port = 9000", "prot = 9000", "nothing is called pi.bob.prot here"),
         ("port = 9000", 'port = "9000"', "pi.bob.port must be a whole number"),
+        ("floor = 10", "floor = 4", "floor is 4; 5 is the least, so that no figure is about a few names"),
         ("minimum = 3", "minimum = 1", "minimum is 1; below 2 a sum would hide nothing"),
         ("[pi.carol]", "[pi.bob]", r"is no TOML: .*: is a Pi in it twice\?"),
         ('host = "bobs-pi.local"', "", "pi.bob has no host"),

@@ -13,6 +13,7 @@ import pisyft.contribution
 from pisyft import participant
 from pisyft.aggregation.agreement import Ledger
 from pisyft.aggregation.rounds import new_agreement
+from pisyft.classroom import DEFAULT_FLOOR
 from pisyft.learning.models import MODELS, make_model
 from pisyft.learning.names import (
     Parts,
@@ -26,7 +27,7 @@ from pisyft.learning.names import (
 )
 from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
-from pisyft.participant import MIN_NAMES, Participant
+from pisyft.participant import Participant
 from pisyft.release import Card, ModelStore, ReleaseError, Signature, digest_of
 from pisyft.transport.server import Caller, Calling
 from pisyft.transport.values import pack, unpack
@@ -129,7 +130,7 @@ def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
     done = fit(alice, told.append, batch_size=1, passes=1)
 
     blocks = np.diff([0, *(each["names"] for each in told)])
-    assert blocks.tolist() == [MIN_NAMES] * 14
+    assert blocks.tolist() == [DEFAULT_FLOOR] * 14
     assert done["loss"] == pytest.approx(sum(each["loss"] for each in told) / 14)
 
 

@@ -22,21 +22,27 @@ from pisyft.limits import Limits, LimitsError
 @click.option("--port", "-p", type=click.IntRange(0, 65535), help="[default: the classroom's, or 8777]")
 @click.option("--host", help="The address to listen on.  [default: all, in a classroom; else 127.0.0.1]")
 @click.option("--insecure", is_flag=True, help="Listen to others without certificates, on a network of your own.")
-@click.option("--data", "data_folder", type=click.Path(path_type=Path), required=True, help="Its folder of names.")
+@click.option("--data", "data_folder", type=click.Path(path_type=Path), help="Its folder of names.")
 @click.option("--peer", "peers", type=Address(), multiple=True, help="Another worker; once for each.")
 @click.option("--models", type=click.Path(path_type=Path), help="Where released models go.  [default: DATA/../models]")
 @click.option(
     "--policy",
-    type=click.Choice(["strict", "teach"]),
+    type=click.Choice(["strict", "teach", "open"]),
     default="strict",
     show_default=True,
-    help="strict: answers verbs only. teach: pointers may compute on the names as well, for the notebooks.",
+    help="strict: answers verbs only. teach: pointers may compute on the names as well, for the notebooks. "
+    "open: gives back whatever it is sent, for demonstrations, and holds no names.",
 )
 @click.option(
     "--min-participants",
     type=click.IntRange(2),
     help="Take part in sums over so many workers or more. With 3, no other worker can subtract its own part.  "
     "[default: the classroom's, or 2]",
+)
+@click.option(
+    "--floor",
+    type=click.IntRange(5),
+    help="Tell figures over so many names or more.  [default: the classroom's, or 10]",
 )
 @click.option("--allow-plain", is_flag=True, help="Take part in sums that hide nothing, too. For teaching.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Alike on all workers.")
@@ -59,11 +65,12 @@ def worker(
     port: int | None,
     host: str | None,
     insecure: bool,
-    data_folder: Path,
+    data_folder: Path | None,
     peers: tuple,
     models: Path | None,
     policy: str,
     min_participants: int | None,
+    floor: int | None,
     allow_plain: bool,
     alphabet: str,
     seed: int | None,
@@ -109,13 +116,20 @@ def worker(
     except LimitsError as error:
         raise Problem(str(error)) from error
 
+    if (policy == "open") == (data_folder is not None):
+        raise Problem(
+            "the policy open keeps nothing private, so that a worker holds no names with it: leave out --data"
+            if data_folder
+            else "say where the names are: --data FOLDER, as pisyft data split makes them"
+        )
+
     # The names first: a mistake there is told before PyTorch is loaded.
     from pisyft.learning.alphabet import alphabet_by_name
     from pisyft.learning.names import NamesError, WatchedFolder, keep_parts, read_parts, total
 
     letters = alphabet_by_name(alphabet)
     try:
-        names = read_parts(data_folder, letters, seed or 0)
+        names = read_parts(data_folder, letters, seed or 0) if data_folder else None
     except NamesError as error:
         raise Problem(str(error)) from error
 
@@ -130,35 +144,43 @@ def worker(
     leave_out_what_workers_do_not_need()
     import torch
 
+    from pisyft.classroom import DEFAULT_FLOOR
     from pisyft.transport.server import PortInUse
-    from pisyft.worker import make_worker, serve
+    from pisyft.worker import make_open_worker, make_worker, serve
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # Products this small are slower in several threads, much slower on a busy machine.
     torch.set_num_threads(1)
+    network: dict = {
+        "peers": peers_by_id,
+        "listener": None if listen_fd is None else socket.socket(fileno=listen_fd),
+        "credentials": room.credentials if room else None,
+        "limits": limits,
+    }
     try:
-        made = make_worker(
-            worker_id,
-            host,
-            port,
-            names,
-            peers=peers_by_id,
-            models=models or data_folder.parent / "models",
-            policy=policy,
-            minimum=min_participants,
-            allow_plain=allow_plain,
-            alphabet=letters,
-            folder=WatchedFolder(data_folder, letters),
-            seed=seed,
-            listener=None if listen_fd is None else socket.socket(fileno=listen_fd),
-            credentials=room.credentials if room else None,
-            limits=limits,
-        )
+        if data_folder is None or names is None:
+            made = make_open_worker(worker_id, host, port, **network)
+        else:
+            made = make_worker(
+                worker_id,
+                host,
+                port,
+                names,
+                models=models or data_folder.parent / "models",
+                policy=policy,
+                minimum=min_participants,
+                allow_plain=allow_plain,
+                alphabet=letters,
+                folder=WatchedFolder(data_folder, letters),
+                seed=seed,
+                floor=floor or (room.floor if room else DEFAULT_FLOOR),
+                **network,
+            )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
-    if not (data_folder / "test").exists():
+    if data_folder and names and not (data_folder / "test").exists():
         try:
             keep_parts(data_folder, names)
         except OSError as error:
@@ -179,8 +201,8 @@ def worker(
         click.echo(
             "Warning: --insecure: whoever reaches this port may call, and everything travels in the clear", err=True
         )
-    held = names.together
-    click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {total(held)} names of {len(held)} languages")
+    held = f"{total(names.together)} names of {len(names.together)} languages" if names else "no names, nothing private"
+    click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {held}")
     serve(made)
     if then_remove and stdin_closed.is_set():
         # Whoever made the folder has died, and does not do it.

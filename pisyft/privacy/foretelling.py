@@ -14,9 +14,9 @@ from collections.abc import Callable
 from types import NoneType
 
 import torch
-from syft.exceptions import GetNotPermittedError
 
 from pisyft.privacy.labels import leaves
+from pisyft.refusals import NotPermitted
 
 _REMEMBERED = 4096
 _PLAIN = (NoneType, bool, int, float, str, bytes, torch.dtype, torch.Size, type(...))
@@ -54,9 +54,10 @@ class Foretelling:
             return function(*args, **kwargs)
         except (NotImplementedError, RuntimeError) as error:
             if isinstance(error, NotImplementedError) or "meta" in str(error):
-                raise GetNotPermittedError(
+                raise NotPermitted(
+                    "value",
                     f"{name} would need a private value itself, as a size, a place or a condition: its failure, or the "
-                    "shape of its result, would tell the value"
+                    "shape of its result, would tell the value",
                 ) from None
             raise
 

@@ -1,9 +1,8 @@
 """The guard of a Pi: sees every message before it is executed, and every value before it leaves.
 
-Under the policy `strict` there are no pointers: what a coordinator may call by name is all there is. Under `teach`, for
-pointer notebooks, pointers may compute on the names, and what was computed from names stays. Three things leave such a
-worker: what came from a coordinator in the first place, sums of shares to which every participant contributed, and what
-the worker's own verbs return.
+What it answers at all is its policy's to say (`policies`). Where pointers may compute on the names, what was computed
+from names stays. Three things leave such a worker: what came from a coordinator in the first place, sums of shares to
+which every participant contributed, and what the worker's own verbs return.
 """
 
 from __future__ import annotations
@@ -48,6 +47,8 @@ from pisyft.privacy.labels import (
     leaves,
     memory_of,
 )
+from pisyft.privacy.policies import POLICIES, STRICT, TEACH
+from pisyft.refusals import NotPermitted
 from pisyft.transport import WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.errors import ProtocolError, TransportError, UnknownPeer
@@ -59,21 +60,18 @@ logger = logging.getLogger(__name__)
 _PUBLIC_SHARE = "#share-of-a-public-value"
 
 
-STRICT, TEACH = POLICIES = ("strict", "teach")
-
-
 class GuardedWorker(WebsocketServerWorker):
     """A websocket worker that guards private tensors.
 
     Args:
-        policy: "strict" or "teach", see the module's docstring.
+        policy: the name of one of POLICIES.
         hook, host, port, id, peers, verbs, ...: as for WebsocketServerWorker.
     """
 
-    def __init__(self, hook, host: str, port: int, id: Id, *, policy: str = STRICT, **kwargs) -> None:
+    def __init__(self, hook, host: str, port: int, id: Id, *, policy: str = STRICT.name, **kwargs) -> None:
         if policy not in POLICIES:
-            raise ValueError(f"there is no policy {policy!r}, only {' and '.join(POLICIES)}")
-        self.policy = policy
+            raise ValueError(f"there is no policy {policy!r}, only {', '.join(POLICIES)}")
+        self.policy = POLICIES[policy]
         super().__init__(hook, host, port, id, **kwargs)
         self.labels = LabelBook()
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
@@ -117,14 +115,22 @@ class GuardedWorker(WebsocketServerWorker):
 
     def _check_that_pointers_are_allowed(self) -> None:
         """Before a message is even decoded."""
-        if self.policy == STRICT:
-            raise GetNotPermittedError(
-                f"{self.id} works under the policy {STRICT}, without pointers: it answers its verbs "
-                f"({', '.join(sorted(self._verbs))}). Its owner can start it with --policy {TEACH} for the notebooks"
+        if not self.policy.messages:
+            raise NotPermitted(
+                "pointers",
+                f"{self.id} works under the policy {self.policy.name}, without pointers: it answers its verbs "
+                f"({', '.join(sorted(self._verbs))}). Its owner can start it with --policy {TEACH.name}, for "
+                "notebooks",
             )
 
     def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
-        """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else."""
+        """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else.
+
+        Raises:
+            GetNotPermittedError: the worker's policy guards nothing.
+        """
+        if not self.policy.guards:
+            raise NotPermitted("names", f"{self.id} works under the policy {self.policy.name} and holds no names")
         tensor.owner = self
         tensor.tag(*tags)
         self.object_store.set_obj(tensor)
@@ -149,6 +155,8 @@ class GuardedWorker(WebsocketServerWorker):
 
     def may_leave(self, label: Label) -> bool:
         """Whether a value with this label may go to a coordinator."""
+        if not self.policy.guards:
+            return True
         if isinstance(label, Share):
             return len(self.participants) > 1 and label.contributors == self.participants
         return not isinstance(label, Private)
@@ -156,14 +164,15 @@ class GuardedWorker(WebsocketServerWorker):
     def send_obj(self, obj: object, location):
         """PySyft's way for an object to another worker: closed to private values, so that shares of them go instead."""
         if any(isinstance(self.labels[leaf], Private) for leaf in leaves(obj)):
-            raise GetNotPermittedError(
-                f"{self.id} sends other workers shares of a secret, and nothing else: use fix_precision().share(...)"
+            raise NotPermitted(
+                "send",
+                f"{self.id} sends other workers shares of a secret, and nothing else: use fix_precision().share(...)",
             )
         return super().send_obj(obj, location)
 
     def _send_msg(self, message: bytes, location) -> bytes:
         if location is not self and not isinstance(location, PeerWorker):
-            raise GetNotPermittedError(f"{self.id} sends to its peers only, and {location!r} is none")
+            raise NotPermitted("send", f"{self.id} sends to its peers only, and {location!r} is none")
         return super()._send_msg(message, location)
 
     def _recv_msg(self, message: bytes) -> bytes:
@@ -201,10 +210,12 @@ class GuardedWorker(WebsocketServerWorker):
         authentication to show.)
         """
         if caller.is_peer and (caller.id == self.id or caller.id not in self.participants):
-            raise GetNotPermittedError(f"{caller.id} is no peer of {self.id}: start it with --peer to make it one")
+            raise NotPermitted("peer", f"{caller.id} is no peer of {self.id}: start it with --peer to make it one")
 
     def find_verb(self, name: str, caller: Caller) -> Callable:
         self.check_caller(caller)
+        if name not in (self.policy.peer_verbs if caller.is_peer else self.policy.verbs):
+            raise self.no_verb(name, caller)
         return super().find_verb(name, caller)
 
     def check_sender(self) -> None:
@@ -254,7 +265,7 @@ def _check_what_leaves(worker: GuardedWorker) -> None:
     @functools.wraps(serialize)
     def _serialize_tensor(sender, tensor):
         if sender is worker and not hasattr(tensor, "child") and isinstance(worker.labels[tensor], Private):
-            raise GetNotPermittedError(f"a private value stays on {worker.id}, whatever it is part of")
+            raise NotPermitted("private", f"a private value stays on {worker.id}, whatever it is part of")
         return serialize(sender, tensor)
 
     torch_serde._serialize_tensor = _serialize_tensor
@@ -282,36 +293,39 @@ class GuardedMessageHandler(BaseMessageHandler):
         return True  # and `handle` refuses what it does not know, instead of answering nothing
 
     def handle(self, message):
-        if type(message) not in self.routing_table:
-            raise GetNotPermittedError(f"{self.worker.id} does not take messages of type {type(message).__name__}")
+        if type(message) not in self.routing_table or type(message).__name__ not in self.worker.policy.messages:
+            raise NotPermitted("message", f"{self.worker.id} does not take messages of type {type(message).__name__}")
         reading.check(message)
         self.worker.check_sender()
-        if not isinstance(message, self._open_to(self.worker.sender())):
-            raise GetNotPermittedError("a peer may deliver shares, and nothing else")
+        if type(message).__name__ not in self._open_to(self.worker.sender()):
+            raise NotPermitted("peer-shares", "a peer may deliver shares, and nothing else")
         try:
             return super().handle(message)
         finally:
             self.worker.arriving.clear()
 
-    def _open_to(self, sender: Id | None) -> tuple[type, ...]:
+    def _open_to(self, sender: Id | None) -> frozenset[str]:
         """The types of messages that a sender may send; None is a coordinator."""
+        policy = self.worker.policy
         if sender is None:
-            return tuple(self.routing_table)
+            return policy.messages
         if sender == self.worker.id:
             # PySyft asks whether a pointer's gradient is None when it writes the pointer down, also of its own worker.
-            return ObjectMessage, ForceObjectDeleteMessage, IsNoneMessage
-        return ObjectMessage, ForceObjectDeleteMessage
+            return policy.peer_messages | {"IsNoneMessage"}
+        return policy.peer_messages
 
     def handle_object_msg(self, message: ObjectMessage) -> None:
         obj = message.object
         if not isinstance(obj, torch.Tensor) or hasattr(obj, "child"):
             # A chain may end in a pointer to this worker, which arrives as the very tensor it points to.
-            raise GetNotPermittedError(f"{self.worker.id} takes plain tensors, not a {type(obj).__name__} of something")
+            raise NotPermitted(
+                "plain-tensors", f"{self.worker.id} takes plain tensors, not a {type(obj).__name__} of something"
+            )
         if obj.id in self.worker.own_ids:
-            raise GetNotPermittedError(f"object {obj.id} is {self.worker.id}'s own and cannot be replaced")
+            raise NotPermitted("own", f"object {obj.id} is {self.worker.id}'s own and cannot be replaced")
         if self.worker.sender() is not None:
             if obj.dtype not in (torch.int64, torch.int32):
-                raise GetNotPermittedError("a peer may deliver shares, which are integers")
+                raise NotPermitted("peer-shares", "a peer may deliver shares, which are integers")
             if obj.tags and _PUBLIC_SHARE in obj.tags:
                 self.worker.labels[obj] = PUBLIC
         self.worker.labels[obj] = self.worker.labels[obj]  # which it keeps from now on
@@ -320,11 +334,11 @@ class GuardedMessageHandler(BaseMessageHandler):
     def respond_to_obj_req(self, message: ObjectRequestMessage):
         obj = self.get_obj(message.object_id)
         if not isinstance(obj, torch.Tensor):
-            raise GetNotPermittedError("only tensors can be fetched")
+            raise NotPermitted("plain-tensors", "only tensors can be fetched")
         for leaf in leaves(obj):
             label = self.worker.labels[leaf]
             if not self.worker.may_leave(label):
-                raise GetNotPermittedError(self._refusal(label))
+                raise NotPermitted("shares" if isinstance(label, Share) else "private", self._refusal(label))
         if obj.grad is not None and isinstance(self.worker.labels[obj.grad], Private):
             obj.grad = None  # which would travel along
         return super().respond_to_obj_req(message)
@@ -347,7 +361,7 @@ class GuardedMessageHandler(BaseMessageHandler):
         super().handle_force_delete_object_msg(ForceObjectDeleteMessage(ids))
 
     def execute_communication_action(self, action):
-        raise GetNotPermittedError("objects do not move between workers; shares do: use fix_precision().share(...)")
+        raise NotPermitted("send", "objects do not move between workers; shares do: use fix_precision().share(...)")
 
     def execute_computation_action(self, action: ComputationAction):
         name = action.name
@@ -376,7 +390,7 @@ class GuardedMessageHandler(BaseMessageHandler):
             self._label_results(unexpected.ids_generated, label)
             raise
         except Exception as error:
-            if label == PUBLIC or isinstance(error, (TransportError, UnknownPeer)):
+            if label == PUBLIC or not self.worker.policy.guards or isinstance(error, (TransportError, UnknownPeer)):
                 raise
             # PyTorch's texts quote values ("Target 17 is out of bounds").
             logger.warning("%s failed on private data: %s", name, type(error).__name__)
@@ -389,24 +403,24 @@ class GuardedMessageHandler(BaseMessageHandler):
         finally:
             self._label_gradients(with_gradients, new, label)
         self._label_results(action.return_ids, label)
-        if response is not None and label != PUBLIC:
-            raise GetNotPermittedError(f"{name} would return a value computed from names on {self.worker.id}")
+        if response is not None and label != PUBLIC and self.worker.policy.guards:
+            raise NotPermitted("value", f"{name} would return a value computed from names on {self.worker.id}")
         return response
 
     def _check_operation(self, action: ComputationAction) -> None:
         name, target = action.name, action.target
         if target is None:
-            known = name in operations.FUNCTIONS
+            known = name in self.worker.policy.functions
         else:
-            known = isinstance(target, torch.Tensor) and name in operations.METHODS
+            known = isinstance(target, torch.Tensor) and name in self.worker.policy.methods
         if not known:
-            raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} for pointers")
+            raise NotPermitted("operation", f"{self.worker.id} does not execute {str(name)[:40]!r} for pointers")
         if refused := operations.refused_argument(name, action.args, action.kwargs):
-            raise GetNotPermittedError(f"{self.worker.id} does not execute {name!r} with {refused}")
+            raise NotPermitted("operation", f"{self.worker.id} does not execute {name!r} with {refused}")
         if any(self.worker.is_own(leaf) for leaf in _changed_by(action)):
-            raise GetNotPermittedError(f"{name} would change {self.worker.id}'s own names")
+            raise NotPermitted("own", f"{name} would change {self.worker.id}'s own names")
         if own := self.worker.own_ids.intersection(action.return_ids or ()):
-            raise GetNotPermittedError(f"object {own.pop()} is {self.worker.id}'s own and cannot be replaced")
+            raise NotPermitted("own", f"object {own.pop()} is {self.worker.id}'s own and cannot be replaced")
 
     def _label_results(self, ids: Iterable[Id] | None, label: Label) -> None:
         for id_ in ids or ():

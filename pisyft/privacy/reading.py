@@ -14,7 +14,6 @@ from typing import Any
 import syft
 import torch
 from syft.codes import TENSOR_SERIALIZATION
-from syft.exceptions import GetNotPermittedError
 from syft.execution.communication import CommunicationAction
 from syft.execution.computation import ComputationAction
 from syft.generic.abstract.tensor import initialize_tensor
@@ -32,6 +31,7 @@ from syft.messaging.message import (
 from syft.serde.msgpack import serde, torch_serde
 from syft.workers.virtual import VirtualWorker
 
+from pisyft.refusals import NotPermitted
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.client import find_worker
 from pisyft.transport.errors import ProtocolError
@@ -52,7 +52,7 @@ class _Listed(dict):
 
     def __missing__(self, code: object) -> Callable:
         kind = next((kind for kind, (known, _) in _state().simplifiers.items() if known == code), None)
-        raise GetNotPermittedError(f"a worker reads no {getattr(kind, '__name__', 'object of an unknown kind')}")
+        raise NotPermitted("message", f"a worker reads no {getattr(kind, '__name__', 'object of an unknown kind')}")
 
 
 def read_listed_kinds_only() -> None:
@@ -130,7 +130,7 @@ def _read_pointer(worker, written: tuple) -> object:
     """The object, or the attribute of it, that a pointer points to."""
     id_, location = _id(worker, written[1]), _id(worker, written[2])
     if location != worker.id:
-        raise GetNotPermittedError(f"this is a pointer to something on {location}, and not on {worker.id}")
+        raise NotPermitted("plain-tensors", f"this is a pointer to something on {location}, and not on {worker.id}")
     attribute = written[3]
     return attribute_of(worker.get_obj(id_), None if attribute is None else _text(worker, attribute))
 
@@ -143,10 +143,12 @@ def _read_tensor(worker, written: tuple) -> torch.Tensor:
     """A tensor with its gradient, and with tags and a description, which are texts."""
     id_, elements, chain, gradient, tags, description, serializer, *origin = written
     if any(each is not None for each in origin):
-        raise GetNotPermittedError(f"{worker.id} sends no gradients on: send the tensor without requires_grad=True")
+        raise NotPermitted(
+            "plain-tensors", f"{worker.id} sends no gradients on: send the tensor without requires_grad=True"
+        )
     if chain is not None:
         # It may end in a pointer to this worker, which is read as the very tensor that it points to.
-        raise GetNotPermittedError(f"{worker.id} takes plain tensors, not what wraps something")
+        raise NotPermitted("plain-tensors", f"{worker.id} takes plain tensors, not what wraps something")
     if _text(worker, serializer) != TENSOR_SERIALIZATION.TORCH or type(elements) is not bytes:
         raise ProtocolError("not a tensor: it has no bytes")
     tensor = torch_serde._deserialize_tensor(worker, TENSOR_SERIALIZATION.TORCH, elements)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from syft.exceptions import GetNotPermittedError
 from syft.messaging.message import ForceObjectDeleteMessage
 from syft.workers.virtual import VirtualWorker
 from websockets.exceptions import ConnectionClosed
@@ -20,6 +19,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from pisyft import untrusted
 from pisyft.credentials import Credentials, CredentialsError
 from pisyft.limits import Limits, OverLimit
+from pisyft.refusals import NotPermitted
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.door import Door, Listener
 from pisyft.transport.errors import ProtocolError
@@ -292,9 +292,13 @@ class WebsocketServerWorker(VirtualWorker):
         """
         verbs = self._peer_verbs if caller.is_peer else self._verbs
         if name not in verbs:
-            listed = ", ".join(sorted(verbs)) or "none at all"
-            raise GetNotPermittedError(f"{self.id} has no verb {name!r} for a {caller.role}, only {listed}")
+            raise self.no_verb(name, caller)
         return verbs[name]
+
+    def no_verb(self, name: str, caller: Caller) -> NotPermitted:
+        """The refusal of a verb that there is none of for this caller."""
+        listed = ", ".join(sorted(self._peer_verbs if caller.is_peer else self._verbs)) or "none at all"
+        return NotPermitted("verb", f"{self.id} has no verb {name[:40]!r} for a {caller.role}, only {listed}")
 
     def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
         """Remove objects that a caller holds no pointer to any more."""

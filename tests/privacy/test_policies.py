@@ -1,14 +1,23 @@
-"""What the policy `strict` leaves of a worker's surface: its verbs."""
+"""What each policy leaves of a worker's surface."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import torch
 from syft.exceptions import GetNotPermittedError
 
+from pisyft.contribution import Contribution
 from pisyft.lab import Lab
-from pisyft.privacy import GuardedWorker
+from pisyft.participant import Participant
+from pisyft.privacy import OPEN, STRICT, TEACH, GuardedWorker
+from pisyft.refusals import NotPermitted
 from pisyft.transport import WebsocketClientWorker
+from pisyft.transport.server import Caller
+from tests.helpers import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +64,52 @@ def test_after_a_refusal_verbs_are_answered(alice):
     assert alice.call("describe")["worker"] == "strict-alice"
 
 
+@pytest.fixture
+def open_carol(hook) -> Iterator[WebsocketClientWorker]:
+    """A worker of the policy `open`, in a process of its own."""
+    command = [sys.executable, "-m", "pisyft", "worker", "--id", "open-carol", "--policy", "open", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = re.fullmatch(
+                r"open-carol is ready on (.*):(\d+): no names, nothing private\n", process.stdout.readline()
+            )
+            client = WebsocketClientWorker(hook, told[1], int(told[2]), id="open-carol")
+            yield client
+            client.close()
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+
+
+def test_an_open_worker_gives_back_what_it_is_sent_and_no_more(open_carol):
+    x = torch.tensor([1.0, 2.0]).send(open_carol)
+
+    assert torch.equal((x + x).get(), torch.tensor([2.0, 4.0]))
+    with pytest.raises(GetNotPermittedError, match="no verb 'describe' for a coordinator, only ping .rule verb"):
+        open_carol.call("describe")
+    with pytest.raises(GetNotPermittedError, match="does not take messages of type .*rule message"):
+        open_carol.objects_count_remote()
+
+
+def test_an_open_worker_holds_no_names(hook):
+    with pytest.raises(GetNotPermittedError, match="works under the policy open and holds no names .rule names"):
+        GuardedWorker.own(Mock(policy=OPEN, id="carol"), torch.tensor([1.0]), "#surnames")
+
+
+def test_a_verb_that_the_policy_does_not_list_is_refused_although_there_is_one():
+    worker = Mock(policy=OPEN, no_verb=lambda name, caller: NotPermitted("verb", f"no verb {name}"))
+    with pytest.raises(GetNotPermittedError, match="no verb describe"):
+        GuardedWorker.find_verb(worker, "describe", Caller("me", is_peer=False))
+
+
+def test_what_a_worker_offers_is_what_its_policy_lists():
+    """A verb that is added to one and not to the other is refused, or listed in vain."""
+    offered = {*Participant.verbs.fget(Mock(_contribution=Mock(verbs={}))), *Contribution.verbs.fget(Mock()), "ping"}
+    assert offered == STRICT.verbs == TEACH.verbs
+    assert {*Contribution.peer_verbs.fget(Mock()), "ping"} == STRICT.peer_verbs == TEACH.peer_verbs
+    assert not STRICT.messages | STRICT.peer_messages | STRICT.methods | STRICT.functions
+
+
 def test_an_unknown_policy_is_refused(hook):
-    with pytest.raises(ValueError, match="no policy 'lax', only strict and teach"):
+    with pytest.raises(ValueError, match="no policy 'lax', only strict, teach, open"):
         GuardedWorker(hook, "127.0.0.1", 0, "lax-alice", policy="lax")
