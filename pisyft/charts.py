@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.bar import Bar
 from rich.console import RenderableType
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from pisyft.learning.names import Parts, total
 from pisyft.release import Card
+
+if TYPE_CHECKING:
+    from pisyft.learning.evaluation import Counts  # needs PyTorch
 
 _SIDE_BY_SIDE = 4  # workers in columns; more of them are in rows, so that a terminal of 80 characters shows them
 _BAR = 12
@@ -63,6 +67,25 @@ def _workers_in_rows(hands: Mapping[str, Parts]) -> Table:
             Bar(largest, 0, held, width=_BAR, color="cyan"),
             ", ".join(f"{language} {len(names[language]) / held:.0%}" for language in mostly if names[language]),
         )
+    return table
+
+
+def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> Table:
+    """How good a model is on each worker's names, and on all of them.
+
+    Args:
+        counts: what each worker has counted, by its id.
+        together: what they have counted together.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("worker")
+    for column in ("names", "accuracy", "balanced", "top 3", "loss"):
+        table.add_column(column, justify="right")
+    for worker, each in [*counts.items(), ("together", together)]:
+        figures = [f"{value:.1%}" for value in (each.accuracy, each.balanced_accuracy, each.top3_accuracy)]
+        if each is together:
+            table.add_section()
+        table.add_row(worker, str(each.names), *figures, f"{each.loss:.2f}")
     return table
 
 

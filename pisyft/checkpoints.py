@@ -66,7 +66,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
-        return _read(self._best)
+        return read_checkpoint(self._best)
 
     def last(self, settings: Mapping) -> Checkpoint:
         """The checkpoint of the last round.
@@ -77,7 +77,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or it is damaged, or of a run with other settings.
         """
-        checkpoint = _read(self._last)
+        checkpoint = read_checkpoint(self._last)
         wanted = json.loads(json.dumps(dict(settings)))
         for name in sorted({*wanted, *checkpoint.settings}):
             if wanted.get(name) != checkpoint.settings.get(name):
@@ -93,7 +93,12 @@ class Checkpoints:
         self._best.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> Checkpoint:
+def read_checkpoint(file: Path) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
     if not file.exists():
         raise CheckpointError(f"there is no {file}: nothing to go on from")
     try:

@@ -73,7 +73,7 @@ def test_the_package_its_command_and_its_extras(keywords):
     assert keywords["name"] == "pisyft"
     assert keywords["license"] == "Apache-2.0"
     assert keywords["entry_points"] == {"console_scripts": ["pisyft = pisyft.cli:main"]}
-    assert set(keywords["extras_require"]) >= {"notebooks", "docs", "dev"}
+    assert set(keywords["extras_require"]) >= {"notebooks", "page", "docs", "dev"}
     assert Requirement(f"python{keywords['python_requires']}").specifier.contains("3.10")
 
 

@@ -19,7 +19,9 @@ COMMANDS = (
     "names",
     "classroom",
     "worker",
+    "lab",
     "train",
+    "evaluate",
     "release",
     "predict",
     "runs",
@@ -48,6 +50,7 @@ def main() -> None:
     pisyft doctor                                 is this machine fit, and how to mend what is not
     pisyft data split data/names --into classroom --worker alice --worker bob
     pisyft train --lab                            on a laptop, with two local workers
+    pisyft classroom watch --lab --open           the same in a browser, with three
     pisyft classroom create --pi alice=HOST --pi bob=HOST
     pisyft worker --classroom alice --data names/  on each Pi
     pisyft train --classroom classroom/coordinator

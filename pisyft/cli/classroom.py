@@ -9,6 +9,7 @@ import click
 
 from pisyft.cli.options import DEFAULT_PORT, Address, classroom_at
 from pisyft.cli.problems import Problem
+from pisyft.cli.watch import watch
 
 
 @click.group()
@@ -154,3 +155,6 @@ def install(
         click.echo(f"{pi_id}: {reason}", err=True)
     click.echo(f"{len(pis) - len(failed)} of {len(pis)} Pis {'are free of PiSyft' if uninstall else 'are set up'}")
     sys.exit(1 if failed else 0)
+
+
+classroom.add_command(watch)
