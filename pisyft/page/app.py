@@ -209,6 +209,7 @@ def make_server(sections: Sections, door: Door, on_viewer: Callable[[], object] 
             access_log=False,
             server_header=False,
             lifespan="off",
+            limit_concurrency=2 * _VIEWERS,
             timeout_graceful_shutdown=3,
         )
     )

@@ -25,6 +25,8 @@ from pisyft.events import (
 )
 
 TRAIN = "train"
+# Rounds of which accuracy and loss are shown, at most.
+_MOST_ROUNDS = 400
 
 
 class Story:
@@ -42,11 +44,12 @@ class Story:
 
     def __init__(self) -> None:
         self.sections: dict[str, Any] = _nothing_yet()
+        self._history: list[dict[str, Any]] = []
 
     def take(self, happened: float, event: Event) -> None:
         """Take an event that happened so many seconds after 1970 began."""
         if isinstance(event, RunStarted):
-            self.sections = _nothing_yet()
+            self.sections, self._history = _nothing_yet(), []
         self.sections["run"] = {**self.sections["run"], "heard": happened}
         self._take(event)
 
@@ -126,8 +129,8 @@ class Story:
             "by_worker": {worker: list(each) for worker, each in event.by_worker.items()},
         }
         if event.part == "validation":
-            earlier = [each for each in self.sections["history"] if each["round"] < event.round]
-            self.sections["history"] = [*earlier, figures]
+            self._history = [*(each for each in self._history if each["round"] < event.round), figures]
+            self.sections["history"] = _thinned(self._history)
         else:
             self.sections["tests"] = {**self.sections["tests"], "after" if event.round else "before": figures}
         if event.round or self.sections["confusion"] is None:
@@ -167,6 +170,12 @@ def _nothing_yet() -> dict[str, Any]:
         "tests": {},
         "release": None,
     }
+
+
+def _thinned(history: list) -> list:
+    """So many rounds as are shown, evenly spread, with the last one."""
+    step = -(-len(history) // _MOST_ROUNDS)
+    return history[::-step][::-1]
 
 
 def _new_round(number: int) -> dict[str, Any]:

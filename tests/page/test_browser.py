@@ -192,7 +192,7 @@ def test_a_class_watches_a_training_in_which_a_worker_dies(names_folder, tmp_pat
             wait_until(lambda: page.text("#figure-released") == "v1", "the release is shown")
             assert page.count("#curves .together") == 3
             # Each worker has fewer than ten held-out names of every language.
-            assert "No worker has enough held-out names" in page.text("#confusion")
+            assert "No worker has enough of these names of any one language" in page.text("#confusion")
             assert page.complaints() == []
             page.picture("finished")
             page.size(390, 844)

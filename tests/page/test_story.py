@@ -102,6 +102,12 @@ def test_history_has_a_row_for_each_round_and_a_round_that_was_done_again_replac
     assert [(each["round"], each["accuracy"]) for each in told["history"]] == [(0, 0.1), (1, 0.25)]
 
 
+def test_a_long_run_is_shown_in_as_many_rounds_as_can_be_sent_with_its_last():
+    rounds = [each["round"] for each in after(STARTED, *(evaluated(number, 0.5) for number in range(3000)))["history"]]
+
+    assert rounds == list(range(7, 3000, 8))
+
+
 def test_the_last_confusion_matrix_is_shown_and_the_first_models_on_test_names_is_not():
     told = after(STARTED, evaluated(3, 0.3), evaluated(0, 0.05, "test"))
 

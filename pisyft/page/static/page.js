@@ -113,7 +113,8 @@ function statusLine() {
     return [`Finished: round ${run.best_round} was best${reached}${ending}`, release?.version ? "good" : ""];
   }
   const silent = now() / 1000 - run.heard;
-  if (silent > 45) return [`Nothing heard of the training for ${span(silent)}`, "bad"];
+  // In a round something is heard every second; what comes after the rounds tells only that it begins.
+  if (silent > (run.phase === "rounds" ? 45 : 900)) return [`Nothing heard of the training for ${span(silent)}`, "bad"];
   if (run.phase !== "rounds") return [PHASES[run.phase] ?? run.phase, ""];
   if (round?.given_up) {
     const again = round.given_up.again_after_seconds;
@@ -147,8 +148,8 @@ function card(pi, highest) {
     h("p", { class: "model" }, pi.board?.model.replace(/ Rev [\d.]+$/, "") ?? pi.address ?? ""),
     h("p", { class: "doing" }, doing),
   );
-  if (training) {
-    const done = training.finished ? 1 : Math.min(1, training.names / training.of);
+  if (state.run?.state === "running") {
+    const done = !training ? 0 : training.finished ? 1 : Math.min(1, training.names / training.of);
     const bar = h("div");
     bar.style.width = `${(100 * done).toFixed(1)}%`;
     element.append(h("div", { class: "meter", role: "img", "aria-label": `${Math.round(100 * done)}% of its names` }, bar));
@@ -171,7 +172,14 @@ function whatItDoes(pi, training) {
   if (!pi.online) return "Cannot be reached";
   if (training?.finished && pi.doing === "training") return "Trained";
   if (training && !training.finished) return `Training: ${number(training.names)} of ${number(training.of)} names`;
+  if (pi.doing === "idle" && isInRound(pi.id)) return DOING["in a round"];
   return DOING[pi.doing] ?? pi.doing ?? "Waiting";
+}
+
+/** Whether the round that is under way waits for it, or it for the round. */
+function isInRound(pi) {
+  const { round, run } = state;
+  return run?.state === "running" && run.phase === "rounds" && round && round.participants.includes(pi) && !round.contributors && !round.given_up && !round.lost[pi];
 }
 
 function facts(pi) {
@@ -540,7 +548,9 @@ function showConfusion() {
   }
   const { languages: names, rows } = matrix;
   if (rows.every((row) => row.every((each) => each === 0))) {
-    box.replaceChildren(h("p", { class: "quietly" }, "No worker has enough held-out names of a single language to tell."));
+    const few = "No worker has enough of these names of any one language, and fewer tell nothing.";
+    const later = matrix.part === "test" ? "" : " When the rounds are over, there are more names to test on.";
+    box.replaceChildren(h("p", { class: "quietly" }, few + later));
     return;
   }
   const n = names.length;
