@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation faults clean
+.PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation bench-flower faults clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -42,6 +42,10 @@ docs: .venv/ready  ## the documentation as pages: artifacts/docs/
 	rm -rf artifacts/docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs artifacts/docs
 	@echo "Written: artifacts/docs/index.html"
+
+bench-flower: .venv/ready  ## PiSyft's own federation against Flower: artifacts/bench-flower/ (30 minutes)
+	$(PIP) install 'flwr[simulation]==1.41.0'
+	$(BIN)/python -m benchmarks.bench_flower
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -29,6 +29,8 @@ WORKER = [
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
 PAGE = ["starlette>=0.46", "uvicorn>=0.30"]  # the classroom page, on the instructor's machine
+# 1.42 asks for a certifi that an index may not have.
+FLOWER = ["flwr==1.41.0"]
 DOCS = ["sphinx>=8.1", "furo>=2024.8", "myst-nb>=1.1"]
 DEV = [
     "pytest>=8,<10",
@@ -61,9 +63,15 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["pisyft", "pisyft.*"]),
-    package_data={"pisyft": ["py.typed"], "pisyft.page": PAGE_FILES},
+    package_data={"pisyft": ["py.typed"], "pisyft.page": PAGE_FILES, "pisyft.flower.app": ["pyproject.toml"]},
     install_requires=WORKER,
-    extras_require={"notebooks": NOTEBOOKS, "page": PAGE, "docs": DOCS, "dev": NOTEBOOKS + PAGE + DOCS + DEV},
+    extras_require={
+        "notebooks": NOTEBOOKS,
+        "page": PAGE,
+        "flower": FLOWER,
+        "docs": DOCS,
+        "dev": NOTEBOOKS + PAGE + DOCS + DEV,
+    },
     entry_points={"console_scripts": ["pisyft = pisyft.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
+from pisyft.learning.floors import LossInBlocks, in_own_order
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
 from pisyft.learning.strategies import Trainee
@@ -30,9 +28,6 @@ from pisyft.refusals import NotPermitted
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
 from pisyft.transport.failures import carry
 from pisyft.transport.server import Calling
-
-# How often a worker tells how far it is.
-_REPORT_SECONDS = 0.2
 
 carry(Diverged)
 carry(ReleaseError)
@@ -154,7 +149,7 @@ class Participant:
         names = self._enough_names(TRAIN)
         chosen = self._own_settings(settings, len(names))
         made = self._make_model(model)
-        losses = _LossInBlocks(calling.report, self._floor)
+        losses = LossInBlocks(calling.report, self._floor)
         if not self._training.acquire(blocking=False):
             raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
         try:
@@ -193,7 +188,7 @@ class Participant:
                 raise NotPermitted("floor", f"{self._worker_id} tells nothing of names that it has trained on alone")
             own = self._enough_names(TRAIN)
             with self._busy("training"):
-                fit(made, own, self._own_settings(alone, len(own)), _LossInBlocks(calling.report, self._floor).add)
+                fit(made, own, self._own_settings(alone, len(own)), LossInBlocks(calling.report, self._floor).add)
         with self._busy("testing"):
             return count_guesses(made, names, len(self._languages)).with_floor(self._floor).as_answer()
 
@@ -321,40 +316,10 @@ class Participant:
                     f"limit {limit}: {asked:g}, and {self._worker_id} takes {most} at most; its owner can raise it, in "
                     "[limits] of classroom.toml",
                 )
-        return chosen if chosen.seed is None else replace(chosen, seed=_mixed(self._seed, chosen.seed))
+        return in_own_order(chosen, self._seed)
 
     def _make_model(self, name: str) -> Model:
         return make_model(name, self._alphabet.size, len(self._languages))
 
     def _load_model(self, name: str, weights: np.ndarray) -> Model:
         return load_vector(self._make_model(name), torch.tensor(weights))
-
-
-class _LossInBlocks:
-    """The mean loss, told in blocks of names: the difference of two figures is never about fewer than the floor."""
-
-    def __init__(self, report: Callable[[object], None], floor: int) -> None:
-        self._report, self._floor = report, floor
-        self._told_names, self._told_sum = 0, 0.0
-        self._last = time.monotonic()
-
-    @property
-    def mean(self) -> float | None:
-        """Over all whole blocks."""
-        return self._told_sum / self._told_names if self._told_names else None
-
-    def add(self, done: int, mean: float) -> None:
-        """Take what `fit` reports: the names done so far, and their mean loss."""
-        block = done - self._told_names
-        if block < self._floor:
-            return
-        loss = (mean * done - self._told_sum) / block
-        self._told_names, self._told_sum = done, mean * done
-        if time.monotonic() - self._last > _REPORT_SECONDS:
-            self._last = time.monotonic()
-            self._report({"names": done, "loss": loss})
-
-
-def _mixed(own: int, seed: int) -> int:
-    """A seed from the worker's own and the coordinator's. Whoever does not know the first cannot tell the result."""
-    return int.from_bytes(hashlib.sha256(f"pisyft order {own} {seed}".encode()).digest()[:4], "big")

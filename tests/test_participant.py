@@ -14,6 +14,7 @@ from pisyft import participant
 from pisyft.aggregation.agreement import Ledger
 from pisyft.aggregation.rounds import new_agreement
 from pisyft.classroom import DEFAULT_FLOOR
+from pisyft.learning import floors
 from pisyft.learning.models import MODELS, make_model
 from pisyft.learning.names import (
     Parts,
@@ -125,7 +126,7 @@ def test_settings_travel_as_plain_values(alice):
 
 
 def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
-    monkeypatch.setattr(participant, "_REPORT_SECONDS", -1)
+    monkeypatch.setattr(floors, "_REPORT_SECONDS", -1)
     told = []
     done = fit(alice, told.append, batch_size=1, passes=1)
 

@@ -66,10 +66,19 @@ from pisyft.cli.problems import Problem
 @click.option("--strategy", default="fedavg", show_default=True, help="What becomes of the workers' models.")
 @click.option(
     "--aggregation",
-    type=click.Choice(["additive", "masks", "plain"]),
-    default="additive",
+    type=click.Choice(["additive", "masks", "secagg", "plain"]),
+    help="How what the workers have learned is added up. masks: workers may vanish. secagg: Flower's. plain: hides "
+    "nothing.  [default: additive; with --engine flower, secagg]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["pisyft", "flower"]),
+    default="pisyft",
     show_default=True,
-    help="How what the workers have learned is added up. masks: workers may vanish. plain: hides nothing.",
+    help="flower: on this machine, over a Flower SuperLink and SuperNodes (docs/scale.md). Needs pisyft[flower].",
+)
+@click.option(
+    "--supernodes", type=click.IntRange(2), default=2, show_default=True, help="With --engine flower: how many."
 )
 @click.option("--optimizer", default="sgd", show_default=True, help="On the workers.")
 @click.option(
@@ -100,7 +109,9 @@ def train(
     margin: float,
     model: str,
     strategy: str,
-    aggregation: str,
+    aggregation: str | None,
+    engine: str,
+    supernodes: int,
     optimizer: str,
     passes: float,
     alone: bool,
@@ -115,7 +126,35 @@ def train(
       pisyft train --lab
       pisyft train --classroom classroom/coordinator
       pisyft train --classroom classroom/coordinator --model gru --optimizer adamw --learning-rate 0.003
+      pisyft train --engine flower --supernodes 2 --rounds 3
     """
+    if engine == "flower":
+        if lab or workers or classroom or resume or alone:
+            raise Problem(
+                "--engine flower starts its own SuperLink and SuperNodes on this machine: leave out --lab, "
+                "--classroom, --worker, --alone and --resume. docs/scale.md tells how to run it on several"
+            )
+        _train_on_flower(
+            names,
+            supernodes,
+            out,
+            {
+                "rounds": rounds,
+                "batch-size": batch_size,
+                "learning-rate": learning_rate,
+                "good-enough": good_enough,
+                "model": model,
+                "strategy": strategy,
+                "aggregation": aggregation or "secagg",
+                "optimizer": optimizer,
+                "passes": passes,
+                "seed": seed,
+            },
+        )
+        return
+    aggregation = aggregation or "additive"
+    if aggregation == "secagg":
+        raise Problem("secagg is Flower's: take --engine flower with it; --aggregation masks is the same idea")
     need_pysyft()
     addresses = by_id(workers)
     if lab + bool(addresses) + bool(classroom) > 1:
@@ -173,4 +212,17 @@ def train(
     except (AggregationError, CheckpointError, Diverged, FederationError, GetNotPermittedError, LabError) as error:
         raise Problem(str(error)) from error
     except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
+        raise Problem(str(error)) from error
+
+
+def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict) -> None:
+    if config["aggregation"] not in ("secagg", "plain"):
+        raise Problem("Flower adds up by secagg or plain: choose one of them with --aggregation")
+    try:
+        from pisyft.flower.local import LocalRunError, train_locally
+    except ModuleNotFoundError as error:
+        raise Problem(f"Flower is not installed ({error}): pip install 'pisyft[flower]'") from error
+    try:
+        train_locally(names, supernodes, config, out)
+    except LocalRunError as error:
         raise Problem(str(error)) from error

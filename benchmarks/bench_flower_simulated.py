@@ -1,0 +1,90 @@
+"""A federation of simulated Pis with Flower's simulation engine, for `bench_flower`: prints a line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+# Before Flower and Ray are imported.
+os.environ.update(
+    FLWR_TELEMETRY_ENABLED="0",
+    FLWR_DISABLE_UPDATE_CHECK="1",
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+    RAY_USAGE_STATS_ENABLED="0",
+)
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.simulation import run_simulation
+
+from pisyft.flower.coordinator import FlowerFederation
+from pisyft.flower.device import app as device
+from pisyft.flower.server_app import Run, wait_for_nodes
+from pisyft.learning.encoding import encode
+from pisyft.learning.evaluation import count_guesses
+from pisyft.learning.models import make_model
+from pisyft.learning.names import NamesByLanguage, deal_parts, dirichlet_shares, read_folder, split, total, write_parts
+from pisyft.learning.training import TrainingSettings
+from pisyft.learning.vectors import load_vector
+
+# So many rounds that the whole takes minutes; with more Pis a round takes longer.
+ROUNDS = {10: 20, 100: 10, 1000: 2}
+
+
+def main(pis: int, corpus: Path, folder: Path) -> None:
+    test, holding = deal(pis, corpus, folder)
+    figures: dict = {"pis": pis, "pis_with_names": holding}
+    server = ServerApp()
+
+    @server.main()
+    def federate(grid: Grid, context: Context) -> None:
+        context.run_config["simulated-names"] = str(folder)
+        began = time.perf_counter()
+        federation = FlowerFederation(grid, context, wait_for_nodes(grid, holding, 600.0), timeout=3600.0)
+        figures["start_seconds"] = time.perf_counter() - began
+        figures["pis_that_train"] = len(federation.names_to_train)
+        settings = TrainingSettings(batch_size=32, learning_rate=0.1, passes=2.0, seed=0)
+        run = Run(federation, "gru", "fedavg", settings, ROUNDS.get(pis, 3), "plain")
+        figures["accuracy_by_round"] = []
+
+        def look(_: int) -> None:
+            model = make_model("gru", federation.alphabet.size, len(federation.languages), 0)
+            load_vector(model, run.strategy.weights.float())
+            counts = count_guesses(model, encode(test, federation.alphabet), len(federation.languages))
+            figures["accuracy_by_round"].append(counts.accuracy)
+
+        look(0)
+        run.train(look)
+        figures["round_seconds"] = sum(run.round_seconds) / len(run.round_seconds)
+
+    run_simulation(
+        server,
+        device,
+        holding,
+        backend_config={
+            "init_args": {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": os.cpu_count() or 1},
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+        },
+    )
+    used = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    figures["largest_process_mb"] = max(used) / 1024
+    print(json.dumps(figures))
+
+
+def deal(pis: int, corpus: Path, folder: Path) -> tuple[NamesByLanguage, int]:
+    """Deal names out by Dirichlet(0.5); the test names of all Pis together, and how many Pis got any name."""
+    everything = read_folder(corpus)
+    parts = split(everything, 0)
+    hands = deal_parts(parts, dirichlet_shares(list(everything), pis, 0.5, 0), 0)
+    holding = [hand for hand in hands if total(hand.train)]
+    for number, hand in enumerate(holding, 1):
+        write_parts(hand, folder / f"pi-{number}" / "names")
+    return parts.test, len(holding)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))

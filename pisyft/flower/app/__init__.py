@@ -1,0 +1,1 @@
+"""The Flower app, as `flwr run` takes it: a folder with a pyproject.toml."""

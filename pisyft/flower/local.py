@@ -1,0 +1,87 @@
+"""A whole run on Flower on this machine: what `pisyft train --engine flower` does, and tells."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pisyft.flower.deployment import Deployment, DeploymentError
+
+
+class LocalRunError(Exception):
+    """The run came to nothing. The text says why."""
+
+
+def train_locally(
+    names: Path, supernodes: int, config: Mapping[str, object], out: Path, console: Console | None = None
+) -> dict:
+    """Deal names out, start a SuperLink and SuperNodes, train on them, and stop everything.
+
+    Args:
+        names: a folder of names; they are dealt out by a process of its own.
+        config: the run's, by the keys of `app/pyproject.toml`.
+        out: where summary.json, the released model and Flower's logs go.
+
+    Returns:
+        What is in summary.json.
+
+    Raises:
+        LocalRunError: the names cannot be dealt out, Flower does not start, or the run failed.
+    """
+    console = console or Console()
+    devices = ["alice", "bob", *(f"pi-{number}" for number in range(3, supernodes + 1))]
+    folder = out / "flower"
+    console.print(f"Starting a SuperLink and {supernodes} SuperNodes, each with names of its own ...")
+    folders = _deal(names, devices, folder, str(config.get("seed", 0)))
+    columns = (TextColumn("round"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"))
+    try:
+        with (
+            Deployment(folders, folder, allow_plain=config["aggregation"] == "plain") as deployment,
+            Progress(*columns, TimeRemainingColumn(), console=console) as progress,
+        ):
+            task = progress.add_task("", total=int(str(config["rounds"])))
+            summary = deployment.run(config, out, lambda event: progress.update(task, completed=event["round"]))
+    except DeploymentError as error:
+        raise LocalRunError(f"{error}\nFlower's logs are in {folder}") from error
+    _tell(summary, out, console)
+    return summary
+
+
+def _deal(names: Path, devices: list[str], folder: Path, seed: str) -> dict[str, Path]:
+    for device in devices:
+        shutil.rmtree(folder / device / "names", ignore_errors=True)  # an earlier run's
+    command = [sys.executable, "-m", "pisyft", "data", "split", str(names), "--into", str(folder), "--seed", seed]
+    for device in devices:
+        command += ["--worker", device]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise LocalRunError(done.stderr.strip().removeprefix("Error: "))
+    return {device: folder / device / "names" for device in devices}
+
+
+def _tell(summary: Mapping, out: Path, console: Console) -> None:
+    table = Table(title="Guessing the language of names that were held out", title_justify="left")
+    table.add_column("device")
+    for column in ("before", "after"):
+        table.add_column(column, justify="right")
+    for device, accuracy in summary["accuracy_by_worker"].items():
+        table.add_row(device, "", f"{accuracy:.1%}")
+    table.add_section()
+    table.add_row("together", f"{summary['accuracy_initial']:.1%}", f"[bold]{summary['accuracy_final']:.1%}[/bold]")
+    console.print(table)
+    seconds = sum(summary["round_seconds"]) / len(summary["round_seconds"])
+    console.print(
+        f"{summary['rounds']} rounds of {seconds:.1f} s, added up by {summary['aggregation']}.", highlight=False
+    )
+    if summary["released_version"] is None:
+        console.print(f"Not released: {'; '.join(summary['not_released'])}.", highlight=False)
+    else:
+        console.print(f"Released to every device as version {summary['released_version']}.", highlight=False)
+    console.print(f"Written: {out}/summary.json", highlight=False)
