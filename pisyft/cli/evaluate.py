@@ -7,15 +7,21 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import Address, by_id, classroom_at, models_option, need_pysyft, released_folder
+from pisyft.cli.options import (
+    by_id,
+    classroom_at,
+    classroom_option,
+    models_option,
+    need_pysyft,
+    released_folder,
+    workers_option,
+)
 from pisyft.cli.problems import Problem
 
 
 @click.command()
-@click.option("--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom.")
-@click.option(
-    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
-)
+@classroom_option
+@workers_option
 @click.option("--version", type=click.IntRange(1), help="Of the released model.  [default: the one in use]")
 @click.option(
     "--checkpoint",

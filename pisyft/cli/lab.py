@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import ALPHABETS, need_pysyft
+from pisyft.cli.options import ALPHABETS, names_option, need_pysyft
 from pisyft.cli.problems import Problem
 
 _IDS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
@@ -29,13 +29,7 @@ def end_on_sigterm() -> None:
 
 @click.command()
 @click.option("--workers", "size", type=click.IntRange(2, 20), default=3, show_default=True, help="How many.")
-@click.option(
-    "--names",
-    type=click.Path(path_type=Path),
-    default=Path("data/names"),
-    show_default=True,
-    help="The names that are dealt out to them.",
-)
+@names_option("The names that are dealt out to them.")
 @click.option(
     "--policy",
     type=click.Choice(["strict", "teach"]),

@@ -20,6 +20,9 @@ DEFAULT_PORT = 8777  # as in pisyft.classroom, for the same reason
 PLACES = (Path("models"), Path("artifacts/train/models"), Path("artifacts/demo/models"))
 STATE = Path("/var/lib/pisyft")  # of the service: a folder for each worker of a Pi
 
+classroom_option: Callable = click.option(
+    "--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom."
+)
 models_option: Callable = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
@@ -64,6 +67,22 @@ class Limit(click.ParamType):
         if not (name and number.isdigit()):
             self.fail(f"{value!r} is not NAME=NUMBER, as in frame_mb=128", param, ctx)
         return name, int(number)
+
+
+workers_option: Callable = click.option(
+    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
+)
+
+
+def names_option(what: str) -> Callable:
+    """The folder of names that a lab deals out.
+
+    Args:
+        what: is said of it in the help.
+    """
+    return click.option(
+        "--names", type=click.Path(path_type=Path), default=Path("data/names"), show_default=True, help=what
+    )
 
 
 def by_id(addresses: tuple) -> dict[str, tuple[str, int]]:

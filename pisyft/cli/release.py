@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import Address, by_id, classroom_at, models_option, need_pysyft, released_folder
+from pisyft.cli.options import (
+    by_id,
+    classroom_at,
+    classroom_option,
+    models_option,
+    need_pysyft,
+    released_folder,
+    workers_option,
+)
 from pisyft.cli.problems import Problem
 
 
@@ -78,8 +86,8 @@ def rollback(version: int | None, models: Path | None) -> None:
 
 
 @release.command()
-@click.option("--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom.")
-@click.option("--worker", "workers", type=Address(), multiple=True, help="A worker to visit; once for each.")
+@classroom_option
+@workers_option
 @models_option
 def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None:
     """Bring the released model to workers that were away, as the next `pisyft train` does, too.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import ALPHABETS, Address, by_id, classroom_at, need_pysyft
+from pisyft.cli.options import ALPHABETS, by_id, classroom_at, names_option, need_pysyft, workers_option
 from pisyft.cli.problems import Problem
 
 
@@ -17,16 +17,8 @@ from pisyft.cli.problems import Problem
     type=click.Path(path_type=Path),
     help="The coordinator's folder of a classroom: all its Pis take part.",
 )
-@click.option(
-    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
-)
-@click.option(
-    "--names",
-    type=click.Path(path_type=Path),
-    default=Path("data/names"),
-    show_default=True,
-    help="The names that --lab deals out.",
-)
+@workers_option
+@names_option("The names that --lab deals out.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="Of the workers of --lab.")
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)

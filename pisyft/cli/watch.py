@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pisyft.cli.options import Address, by_id, classroom_at, need_pysyft
+from pisyft.cli.options import by_id, classroom_at, classroom_option, names_option, need_pysyft, workers_option
 from pisyft.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -20,19 +20,11 @@ _RUN, _LAB_RUN = Path("artifacts/train"), Path("artifacts/watch")
 
 
 @click.command()
-@click.option("--classroom", type=click.Path(path_type=Path), help="The coordinator's folder of the classroom.")
-@click.option(
-    "--worker", "workers", type=Address(), multiple=True, help="A worker without certificates; once for each."
-)
+@classroom_option
+@workers_option
 @click.option("--lab", is_flag=True, help="Start a lab on this machine, and train with it once the page is open.")
 @click.option("--workers", "size", type=click.IntRange(2, 20), default=3, show_default=True, help="Of --lab.")
-@click.option(
-    "--names",
-    type=click.Path(path_type=Path),
-    default=Path("data/names"),
-    show_default=True,
-    help="The names that --lab deals out.",
-)
+@names_option("The names that --lab deals out.")
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="That --lab trains.")
 @click.option(
     "--aggregation",

@@ -76,6 +76,14 @@ class Page:
     def shows(self, selector: str) -> bool:
         return self.ask("document.querySelector(arguments[0])?.checkVisibility() ?? false", selector)
 
+    def prefer(self, theme: str) -> None:
+        """Light or dark, as a browser's user may."""
+        preference = {"name": "prefers-color-scheme", "value": theme}
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
+
+    def click(self, selector: str) -> None:
+        self._driver.find_element("css selector", selector).click()
+
     def type(self, selector: str, text: str) -> None:
         field = self._driver.find_element("css selector", selector)
         field.clear()
@@ -355,6 +363,23 @@ def test_without_a_token_the_page_asks_for_it_until_it_is_right(page):
         assert not page.shows("#door")
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("preferred", ["light", "dark"])
+def test_the_page_is_light_or_dark_as_the_browser_is_or_as_was_chosen(server, page, preferred):
+    other = {"light": "dark", "dark": "light"}[preferred]
+    page.prefer(preferred)
+    page.open(f"http://localhost:{server.port}/")
+    wait_until(lambda: page.text("#classroom") == "room 2", "the page is there")
+    background = page.ask("getComputedStyle(document.documentElement).backgroundColor")
+    assert page.attribute("html", "data-theme") == preferred
+
+    page.click("#theme")
+    assert page.attribute("html", "data-theme") == other
+    assert page.ask("getComputedStyle(document.documentElement).backgroundColor") != background
+    page.open(f"http://localhost:{server.port}/")
+    wait_until(lambda: page.text("#classroom") == "room 2", "the page is there again")
+    assert page.attribute("html", "data-theme") == other
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (390, 844), (320, 568)])

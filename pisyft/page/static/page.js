@@ -691,12 +691,18 @@ byId("door-form").addEventListener("submit", async (event) => {
 
 // Light and dark
 
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+
+function setTheme() {
+  document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (prefersDark.matches ? "dark" : "light");
+}
+
+prefersDark.addEventListener("change", setTheme);
 byId("theme").addEventListener("click", () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", document.documentElement.dataset.theme);
+  localStorage.setItem("theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  setTheme();
 });
-if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
+setTheme();
 
 // The token comes in the address's fragment, which no server sees, and leaves it before anybody reads it off a projector.
 
