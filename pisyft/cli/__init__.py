@@ -11,25 +11,32 @@ import click
 
 import pisyft
 
-# In the order of a workshop. Each is in the module of its name, which imports what it needs when it runs.
-COMMANDS = (
-    "setup",
-    "doctor",
-    "data",
-    "names",
-    "classroom",
-    "worker",
-    "lab",
-    "train",
-    "evaluate",
-    "release",
-    "predict",
-    "runs",
-)
+# The plan of a workshop. Each command is in the module of its name, which imports what it needs when it runs.
+SECTIONS = {
+    "Get ready": (
+        "setup",
+        "doctor",
+        "data",
+        "classroom",
+        "lab",
+    ),
+    "On a Pi": (
+        "worker",
+        "names",
+    ),
+    "Learn together": (
+        "train",
+        "evaluate",
+        "release",
+        "predict",
+        "runs",
+    ),
+}
+COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
 
 
 class Workshop(click.Group):
-    """Commands that are imported when they are asked for, and listed in the order of `COMMANDS`."""
+    """Commands that are imported when they are asked for, and listed in the order of `SECTIONS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,6 +46,15 @@ class Workshop(click.Group):
             return None
         return getattr(importlib.import_module(f"pisyft.cli.{name}"), name)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        widest = max(map(len, COMMANDS))
+        for title, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            limit = formatter.width - 6 - widest
+            rows = [(name.ljust(widest), command.get_short_help_str(limit)) for name, command in commands if command]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 @click.group(cls=Workshop, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(pisyft.__version__, prog_name="pisyft")
@@ -46,13 +62,12 @@ def main() -> None:
     """Federated learning of a recurrent neural network on Raspberry Pis.
 
     \b
-    pisyft setup                                  install PySyft 0.2.9 into this environment
-    pisyft doctor                                 is this machine fit, and how to mend what is not
-    pisyft data split data/names --into classroom --worker alice --worker bob
-    pisyft train --lab                            on a laptop, with two local workers
-    pisyft classroom watch --lab --open           the same in a browser, with three
-    pisyft classroom create --pi alice=HOST --pi bob=HOST
-    pisyft worker --classroom alice --data names/  on each Pi
-    pisyft train --classroom classroom/coordinator
-    pisyft predict Qing Gadler                    with the model that was released
+    On a laptop, with two local workers, and in a browser, with three:
+      pisyft train --lab
+      pisyft classroom watch --lab --open
+    With Pis:
+      pisyft classroom create --pi alice=HOST --pi bob=HOST
+      pisyft worker --classroom alice --data names/
+      pisyft train --classroom classroom/coordinator
+      pisyft predict Qing Gadler
     """

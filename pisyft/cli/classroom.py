@@ -14,7 +14,7 @@ from pisyft.cli.watch import watch
 
 @click.group()
 def classroom() -> None:
-    """A classroom: who takes part, and the certificates that prove it."""
+    """Make a classroom, install its Pis, watch it at work."""
 
 
 @classroom.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from pisyft.cli.problems import Problem
 
 @click.group()
 def data() -> None:
-    """Names: fetching the tutorial's, dealing them out to workers."""
+    """Fetch the tutorial's names, deal names out to workers."""
 
 
 @data.command()
@@ -20,7 +21,12 @@ def data() -> None:
 @click.option("--again", is_flag=True, help="Also if it is there already.")
 @click.option("--url", help="Where from, if not from PyTorch's site.")
 def fetch(into: Path | None, again: bool, url: str | None) -> None:
-    """Bring the tutorial's corpus of 20,000 surnames from PyTorch's site, and check it."""
+    """Bring the tutorial's corpus of 20,000 surnames from PyTorch's site, and check it.
+
+    \b
+    Example:
+      pisyft data fetch
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from pisyft.learning import fetch as fetching
@@ -68,6 +74,7 @@ def fetch(into: Path | None, again: bool, url: str | None) -> None:
 @click.option("--alpha", type=float, default=0.5, show_default=True, help="The smaller, the less alike the workers.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 def split(
     names: Path | None,
     table: Path | None,
@@ -78,6 +85,7 @@ def split(
     alpha: float,
     alphabet: str,
     seed: int,
+    as_json: bool,
 ) -> None:
     """Deal a folder of names out: INTO/ID/names for each worker, every name to one of them.
 
@@ -113,7 +121,7 @@ def split(
         letters = alphabet_by_name(alphabet)
         if names is None:
             names = names_to_use()
-            click.echo(f"Dealing out the names in {names}")
+            click.echo(f"Dealing out the names in {names}", err=as_json)
         everything = dealing.read_folder(names, letters)
         if by == "equal":
             shares = dealing.equal_shares(everything, len(ids))
@@ -138,6 +146,16 @@ def split(
             dealing.write_parts(hand, into / worker / "names")
         except OSError as error:
             raise Problem(f"cannot write {error.filename or into}: {error.strerror}") from error
+    if as_json:
+        told = {
+            worker: {
+                "folder": str(into / worker / "names"),
+                **{part: {language: len(held) for language, held in of_part.items()} for part, of_part in hand.items()},
+            }
+            for worker, hand in zip(ids, hands, strict=True)
+        }
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        return
     Console().print(charts.dealt(dict(zip(ids, hands, strict=True))))
     if several := dealing.in_several_languages(everything, letters):
         click.echo(f"{several} names occur in two languages or more. They stay in each.")

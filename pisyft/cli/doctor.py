@@ -13,7 +13,7 @@ from pisyft.cli.options import Address, by_id, classroom_at
 from pisyft.cli.problems import Problem
 
 
-@click.command()
+@click.command(short_help="Check this machine and the way to the others.")
 @click.option("--classroom", type=click.Path(path_type=Path), help="This member's folder of a classroom.")
 @click.option("--peer", "peers", type=Address(), multiple=True, help="A worker to reach, without a classroom.")
 @click.option(

@@ -19,7 +19,7 @@ from pisyft.cli.options import (
 from pisyft.cli.problems import Problem
 
 
-@click.command()
+@click.command(short_help="Have every worker test a model on its own names.")
 @classroom_option
 @workers_option
 @click.option("--version", type=click.IntRange(1), help="Of the released model.  [default: the one in use]")

@@ -27,7 +27,7 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-@click.command()
+@click.command(short_help="Start workers on this machine, to play with.")
 @click.option("--workers", "size", type=click.IntRange(2, 20), default=3, show_default=True, help="How many.")
 @names_option("The names that are dealt out to them.")
 @click.option(

@@ -12,7 +12,7 @@ from pisyft.cli.problems import Problem
 
 @click.group()
 def names() -> None:
-    """The names of one worker, on its Pi."""
+    """Add names to those of this Pi."""
 
 
 @names.command()

@@ -21,14 +21,19 @@ from pisyft.cli.problems import Problem
 
 @click.group()
 def release() -> None:
-    """The models that were released to this machine."""
+    """List, show and roll back released models."""
 
 
 @release.command("list")
 @models_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_(models: Path | None, as_json: bool) -> None:
-    """List the versions, and say which is in use."""
+    """List the versions, and say which is in use.
+
+    \b
+    Example:
+      pisyft release list
+    """
     from rich.console import Console
 
     from pisyft import charts
@@ -52,7 +57,12 @@ def list_(models: Path | None, as_json: bool) -> None:
 @models_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show(version: int | None, models: Path | None, as_json: bool) -> None:
-    """Show the card of the model in use, or of another version."""
+    """Show the card of the model in use, or of another version.
+
+    \b
+    Example:
+      pisyft release show 2
+    """
     from pisyft.release import ModelStore, ReleaseError
 
     store = ModelStore(released_folder(models))

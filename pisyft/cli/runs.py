@@ -10,7 +10,7 @@ import click
 from pisyft.cli.problems import Problem
 
 
-@click.command()
+@click.command(short_help="Compare training runs.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def runs(folder: Path, as_json: bool) -> None:

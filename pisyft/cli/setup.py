@@ -11,9 +11,14 @@ from pisyft.cli.problems import Problem
 from pisyft.compat import requirements
 
 
-@click.command()
+@click.command(short_help="Install PySyft 0.2.9 into this environment.")
 def setup() -> None:
-    """Install PySyft 0.2.9, without its dependencies of 2020, into the environment that runs this."""
+    """Install PySyft 0.2.9, without its dependencies of 2020, into the environment that runs this.
+
+    \b
+    Example:
+      pisyft setup
+    """
     if requirements.problem() is None:
         click.echo(f"PySyft {requirements.PYSYFT} is installed.")
         return

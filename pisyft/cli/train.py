@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pisyft.cli.options import ALPHABETS, by_id, classroom_at, names_option, need_pysyft, workers_option
 from pisyft.cli.problems import Problem
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-@click.command()
+
+@click.command(short_help="Train one model together, and release it.")
 @click.option("--lab", is_flag=True, help="Start two local workers, alice and bob, for this run.")
 @click.option(
     "--classroom",
@@ -80,6 +85,7 @@ from pisyft.cli.problems import Problem
     show_default=True,
     help="Over a worker's names in each round.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the summary for programs, and what happens to stderr.")
 @click.option("--alone", is_flag=True, help="Every worker trains a model alone as well, to see what it gains.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after its last complete round.")
 @click.option("--seed", default=0, show_default=True, help="The same seed comes to the same model.")
@@ -106,6 +112,7 @@ def train(
     supernodes: int,
     optimizer: str,
     passes: float,
+    as_json: bool,
     alone: bool,
     resume: bool,
     seed: int,
@@ -120,13 +127,16 @@ def train(
       pisyft train --classroom classroom/coordinator --model gru --optimizer adamw --learning-rate 0.003
       pisyft train --engine flower --supernodes 2 --rounds 3
     """
+    from rich.console import Console
+
+    console = Console(stderr=as_json)
     if engine == "flower":
         if lab or workers or classroom or resume or alone:
             raise Problem(
                 "--engine flower starts its own SuperLink and SuperNodes on this machine: leave out --lab, "
                 "--classroom, --worker, --alone and --resume. docs/scale.md tells how to run it on several"
             )
-        _train_on_flower(
+        summary = _train_on_flower(
             names,
             supernodes,
             out,
@@ -142,7 +152,10 @@ def train(
                 "passes": passes,
                 "seed": seed,
             },
+            console,
         )
+        if as_json:
+            click.echo(json.dumps(summary, indent=2))
         return
     aggregation = aggregation or "additive"
     if aggregation == "secagg":
@@ -197,17 +210,19 @@ def train(
         raise Problem(str(error)) from error
     try:
         if lab:
-            run.train_in_a_lab(names, settings, out, resume=resume, alphabet=alphabet)
+            summary = run.train_in_a_lab(names, settings, out, console, resume=resume, alphabet=alphabet)
         else:
             credentials = room.credentials if room else None
-            run.train(addresses, settings, out, credentials=credentials, alone=alone, resume=resume)
+            summary = run.train(addresses, settings, out, console, credentials=credentials, alone=alone, resume=resume)
     except (AggregationError, CheckpointError, Diverged, FederationError, GetNotPermittedError, LabError) as error:
         raise Problem(str(error)) from error
     except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
         raise Problem(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
 
 
-def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict) -> None:
+def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict, console: Console) -> dict:
     if config["aggregation"] not in ("secagg", "plain"):
         raise Problem("Flower adds up by secagg or plain: choose one of them with --aggregation")
     try:
@@ -215,6 +230,6 @@ def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict) -> N
     except ModuleNotFoundError as error:
         raise Problem(f"Flower is not installed ({error}): pip install 'pisyft[flower]'") from error
     try:
-        train_locally(names, supernodes, config, out)
+        return train_locally(names, supernodes, config, out, console)
     except LocalRunError as error:
         raise Problem(str(error)) from error

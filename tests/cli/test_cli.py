@@ -1,5 +1,6 @@
 """The `pisyft` command, as people type it: what they are told, and what is left when something is wrong."""
 
+import json
 import os
 import re
 import shlex
@@ -262,6 +263,17 @@ def test_a_name_is_added_to_what_a_worker_trains_on(names_folder, tmp_path):
     assert (folder / "train" / "Igbo.txt").read_text(encoding="utf-8") == "Okonkwo\n"
 
 
+def test_who_was_dealt_what_is_told_for_programs(names_folder, tmp_path):
+    done = run_pisyft("data", "split", names_folder, "--into", tmp_path, "--workers", "2", "--json")
+
+    told = json.loads(done.stdout)
+    assert set(told) == {"pi-1", "pi-2"}
+    for each in told.values():
+        parts = read_parts(Path(each["folder"]))
+        for part, of_part in parts.items():
+            assert each[part] == {language: len(names) for language, names in of_part.items()}
+
+
 def test_the_same_seed_deals_the_same_names(names_folder, tmp_path):
     hands = []
     for into, seed in (("first", 1), ("again", 1), ("other", 2)):
@@ -461,6 +473,16 @@ def test_two_workers_with_different_languages_are_told_and_nothing_is_written(la
 # Setting up
 
 
+def test_a_run_s_summary_is_printed_for_programs_and_what_happens_is_not_in_between(lab, tmp_path):
+    addresses = [word for id_, (host, port) in lab.addresses.items() for word in ("--worker", f"{id_}={host}:{port}")]
+    out = tmp_path / "out"
+
+    done = run_pisyft("train", *addresses, "--rounds", "1", "--good-enough", "1", "--out", out, "--json")
+
+    assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
+    assert "Not released" in done.stderr
+
+
 def test_help_is_there():
     done = run_pisyft("--help")
 
@@ -469,24 +491,46 @@ def test_help_is_there():
         assert f"\n  {command}" in done.stdout
 
 
+def commands_with_names():
+    """Every command that does something, by what is typed for it: "train", "data split"."""
+    context = click.Context(cli.main)
+    for name in cli.COMMANDS:
+        command = cli.main.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {each}", within) for each, within in command.commands.items())
+        else:
+            yield name, command
+
+
+def examples_in(text):
+    return [line.split("  ")[0] for line in map(str.strip, (text or "").splitlines()) if line.startswith("pisyft ")]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands_with_names()])
+def test_every_command_has_an_example_in_its_help(name):
+    examples = examples_in(dict(commands_with_names())[name].help)
+
+    assert any(example.startswith(f"pisyft {name}") for example in examples)
+
+
 def test_every_example_in_the_help_is_a_command_with_these_options():
     """Each is parsed, and not run."""
-    commands = {name: cli.main.get_command(click.Context(cli.main), name) for name in cli.COMMANDS}
-    groups = {name: command for name, command in commands.items() if isinstance(command, click.Group)}
-    within = [command for group in groups.values() for command in group.commands.values()]
-    examples = [
-        shlex.split(line.split("  ")[0])[1:]
-        for command in [cli.main, *commands.values(), *within]
-        for line in map(str.strip, (command.help or "").splitlines())
-        if line.startswith("pisyft ")
-    ]
+    commands = dict(commands_with_names())
+    texts = [cli.main.help, *(command.help for command in commands.values())]
 
-    assert len(examples) >= 7
-    for name, *words in examples:
-        command = commands[name]
-        if name in groups:
-            command, words = groups[name].commands[words[0]], words[1:]
-        command.make_context(name, words)
+    for example in (each for text in texts for each in examples_in(text)):
+        words = shlex.split(example.split(" < ")[0].split(" > ")[0])[1:]
+        length = 2 if " ".join(words[:2]) in commands else 1
+        commands[" ".join(words[:length])].make_context(words[0], words[length:])
+
+
+def test_help_fits_a_screen_and_lists_every_command_once():
+    done = run_pisyft("--help", COLUMNS="80")
+
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 80
+    for name in cli.COMMANDS:
+        assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
 def test_the_version_is_told():
