@@ -27,6 +27,8 @@ from pisyft.events import (
 TRAIN = "train"
 # Rounds of which accuracy and loss are shown, at most.
 _MOST_ROUNDS = 400
+# Of what a Pi says, in characters: enough for every reason that PiSyft gives.
+_LONGEST_REASON = 600
 
 
 class Story:
@@ -108,7 +110,7 @@ class Story:
 
     @_take.register
     def _(self, event: Lost) -> None:
-        self._round["lost"].setdefault(event.worker, {"step": event.step, "reason": event.reason})
+        self._round["lost"].setdefault(event.worker, {"step": event.step, "reason": event.reason[:_LONGEST_REASON]})
 
     @_take.register
     def _(self, event: Summed) -> None:
@@ -116,7 +118,10 @@ class Story:
 
     @_take.register
     def _(self, event: RoundGivenUp) -> None:
-        self._round["given_up"] = {"reason": event.reason, "again_after_seconds": event.again_after_seconds}
+        self._round["given_up"] = {
+            "reason": event.reason[:_LONGEST_REASON],
+            "again_after_seconds": event.again_after_seconds,
+        }
 
     @_take.register
     def _(self, event: Evaluated) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -34,8 +35,8 @@ NOTICED_AFTER_SECONDS = PAUSE_SECONDS + 2 * TIMEOUT_SECONDS
 # A Pi that does not let this machine in counts how often it tries: there is no hurry then.
 PAUSE_AFTER_REFUSAL_SECONDS = 30.0
 _READ_EVERY_SECONDS = 0.2
-# What of a worker's description is shown.
-_SHOWN = ("languages", "by_language", "train", "validation", "test", "released", "newest", "doing", "board")
+# No Pi has more languages, nor longer words. Free memory is told in steps, so that not every answer is a change.
+_MOST_LANGUAGES, _LONGEST_TEXT, _MEMORY_STEP_BYTES = 200, 80, 2**25
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Watch:
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
+        deadline = time.monotonic() + NOTICED_AFTER_SECONDS
         for thread in self._threads:
-            thread.join(NOTICED_AFTER_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Presence:
@@ -96,10 +98,15 @@ class Presence:
         return dict(self._told)
 
     def answered(self, now: float, description: Mapping) -> None:
-        """It has described itself."""
+        """It has described itself.
+
+        Raises:
+            ValueError: not as a worker does. Nothing has changed then.
+        """
+        shown = _shown(description)
         self._timeouts = 0
         self._turn(True, now, None)
-        self._told.update({key: description[key] for key in _SHOWN if key in description})
+        self._told.update(shown)
 
     def failed(self, now: float, error: Exception) -> float:
         """It has not.
@@ -185,6 +192,53 @@ class Tail:
         return (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
 
 
+def _shown(description: Mapping) -> dict:
+    """What is shown of a worker's description. It is not believed to send what it should.
+
+    Raises:
+        ValueError: it does not.
+    """
+    try:
+        languages = [_text(each) for each in description["languages"][:_MOST_LANGUAGES]]
+        counts = [_count(each) for each in description["by_language"][: len(languages)]]
+        if len(counts) < len(languages):
+            raise ValueError("there are languages without a count")
+        board = description.get("board") or {}
+        free = _figure(board.get("memory_available_bytes"))
+        return {
+            "languages": languages,
+            "by_language": counts,
+            "released": _count(description["released"]),
+            "doing": _text(description.get("doing", "idle")),
+            "board": {
+                "model": _text(board.get("model", "")),
+                "temperature_celsius": _figure(board.get("temperature_celsius")),
+                "memory_bytes": _figure(board.get("memory_bytes")),
+                "memory_available_bytes": None if free is None else free // _MEMORY_STEP_BYTES * _MEMORY_STEP_BYTES,
+            },
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"what it says of itself makes no sense: {str(error)[:_LONGEST_TEXT]}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text is none")
+    return value[:_LONGEST_TEXT]
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**40:
+        raise ValueError("a count is none")
+    return int(value)
+
+
+def _figure(value: object) -> float | None:
+    if value is not None and (not isinstance(value, (int, float)) or not math.isfinite(value)):
+        raise ValueError("a figure is none")
+    return value
+
+
 def _follow(file: Path, sections: Sections, stop: threading.Event) -> None:
     tail, story = Tail(file), Story()
     sections.put(story.sections)
@@ -218,12 +272,11 @@ def _watch_pi(presence: Presence, ask: Callable[[], Mapping], sections: Sections
         pause = PAUSE_SECONDS
         try:
             description = ask()
+            presence.answered(time.time(), description)
         except Exception as error:  # whatever it is, the page shows it
             if not isinstance(error, TransportError):
                 logger.debug("asking failed", exc_info=True)
             pause = presence.failed(time.time(), error)
-        else:
-            presence.answered(time.time(), description)
         told = presence.told()
         sections.put({f"pi:{told['id']}": told})
         if stop.wait(pause):

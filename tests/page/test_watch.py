@@ -19,6 +19,9 @@ REFUSED = WorkerRefused("alice", "127.0.0.1:1", "nothing listens there", "Start 
 SLOW = WorkerTimeout("alice", "127.0.0.1:1", "no answer within 1.5 s", "Wait.")
 
 
+DESCRIPTION = {"languages": ["Czech", "Irish"], "by_language": [3, 4], "released": 1, "doing": "idle"}
+
+
 def told(sections: Sections) -> dict:
     return json.loads(sections.since(0)[1])
 
@@ -44,7 +47,7 @@ def test_since_when_a_pi_is_there_or_not_changes_when_that_does_and_not_at_every
         if error:
             assert presence.failed(now, error) == watch.PAUSE_SECONDS
         else:
-            presence.answered(now, {"doing": "idle"})
+            presence.answered(now, DESCRIPTION)
         seen.append((presence.told()["online"], presence.told()["since"]))
 
     assert seen == [(True, 1.0), (True, 1.0), (False, 3.0), (False, 3.0), (True, 5.0)]
@@ -55,7 +58,7 @@ def test_why_a_pi_is_away_is_told_until_it_returns():
 
     presence.failed(1.0, REFUSED)
     away = presence.told()["problem"]
-    presence.answered(2.0, {})
+    presence.answered(2.0, DESCRIPTION)
 
     assert "nothing listens there. Start it." in away
     assert presence.told()["problem"] is None
@@ -63,7 +66,7 @@ def test_why_a_pi_is_away_is_told_until_it_returns():
 
 def test_a_pi_that_misses_one_answer_is_asked_again_at_once_and_only_then_offline():
     presence = Presence("alice", "pi:8777")
-    presence.answered(1.0, {})
+    presence.answered(1.0, DESCRIPTION)
 
     assert presence.failed(2.0, SLOW) == 0
     assert presence.told()["online"]
@@ -81,7 +84,7 @@ def test_a_pi_that_lets_nobody_in_is_not_asked_so_often_that_it_locks_this_machi
 
 def test_what_a_pi_said_last_stays_when_it_is_away():
     presence = Presence("alice", "pi:8777")
-    presence.answered(1.0, {"by_language": [3, 4]})
+    presence.answered(1.0, DESCRIPTION)
 
     presence.failed(2.0, REFUSED)
 
@@ -91,9 +94,45 @@ def test_what_a_pi_said_last_stays_when_it_is_away():
 def test_nothing_of_a_description_is_shown_that_is_not_on_the_list():
     presence = Presence("alice", "pi:8777")
 
-    presence.answered(1.0, {"doing": "idle", "names": ["Novak"]})
+    presence.answered(1.0, {**DESCRIPTION, "names": ["Novak"]})
 
     assert "names" not in presence.told()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"languages": None},
+        {"languages": "Czech", "by_language": "many"},
+        {"languages": [["Czech"], "Irish"]},
+        {"by_language": [3]},
+        {"by_language": [3, -4]},
+        {"by_language": [3, float("nan")]},
+        {"released": "2"},
+        {"doing": 7},
+        {"board": ["Raspberry Pi"]},
+        {"board": {"model": 5}},
+        {"board": {"temperature_celsius": float("inf")}},
+        {"board": {"memory_bytes": "8 GB"}},
+    ],
+)
+def test_a_pi_that_describes_itself_as_no_worker_does_is_not_shown_so(changes):
+    presence = Presence("alice", "pi:8777")
+    presence.answered(1.0, DESCRIPTION)
+    before = presence.told()
+
+    with pytest.raises(ValueError, match="what it says of itself makes no sense"):
+        presence.answered(2.0, {**DESCRIPTION, **changes})
+
+    assert presence.told() == before
+
+
+def test_what_is_shown_of_a_pi_has_a_length_that_can_be_sent():
+    presence = Presence("alice", "pi:8777")
+
+    presence.answered(1.0, {**DESCRIPTION, "languages": ["x" * 10**6] * 10**4, "by_language": [1] * 10**4})
+
+    assert len(json.dumps(presence.told())) < 20_000
 
 
 @pytest.fixture

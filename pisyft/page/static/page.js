@@ -69,7 +69,7 @@ function place(pi) {
 // Header
 
 function showHeader() {
-  const { classroom, run, history, tests, release } = state;
+  const { classroom, run, history, tests } = state;
   if (!classroom) return;
   say(byId("classroom"), classroom.name);
   document.title = `${classroom.name} · PiSyft`;
@@ -80,7 +80,7 @@ function showHeader() {
   else figure("round", String(state.round?.number ?? 0), ` of ${run.rounds}`);
   const accuracy = tests?.after?.accuracy ?? history?.at(-1)?.accuracy;
   figure("accuracy", accuracy === undefined ? "–" : percent(accuracy));
-  const newest = Math.max(0, release?.version ?? 0, ...pis.map((pi) => pi.released ?? 0));
+  const newest = newestRelease();
   figure("released", newest ? `v${newest}` : "–");
   const [text, kind] = statusLine();
   say(byId("status"), text);
@@ -132,20 +132,33 @@ function showPis() {
   if (!classroom) return;
   document.body.toggleAttribute("data-many", classroom.pis.length > MANY);
   const highest = Math.max(1, ...Object.values(state.pis).flatMap((pi) => pi.by_language ?? []));
-  byId("pis").replaceChildren(...classroom.pis.map((pi) => card(state.pis[pi] ?? { id: pi, online: null }, highest)));
+  const newest = newestRelease();
+  const shown = classroom.pis.map((id) => {
+    const pi = state.pis[id] ?? { id, address: "", online: null };
+    // Most changes are about one Pi: the cards of the others stay as they are.
+    const key = JSON.stringify([pi, trainingOf(id), state.run?.state, isInRound(id), place(id), highest, newest]);
+    if (cards.get(id)?.key !== key) cards.set(id, { key, element: card(pi, highest, newest) });
+    return cards.get(id).element;
+  });
+  const box = byId("pis");
+  if (shown.length !== box.children.length || shown.some((each, index) => each !== box.children[index])) box.replaceChildren(...shown);
 }
 
-function card(pi, highest) {
+const cards = new Map();
+const trainingOf = (pi) => (state.run?.state === "running" ? state.round?.training?.[pi] : null);
+const newestRelease = () => Math.max(0, state.release?.version ?? 0, ...Object.values(state.pis).map((pi) => pi.released ?? 0));
+
+function card(pi, highest, newest) {
   const known = pi.by_language !== undefined;
   const kind = pi.online === null ? "" : pi.online ? "online" : "offline";
   const badge = kind ? [kind, h("span", { class: "since" }, ` since ${shortClock(pi.since)}`)] : ["not asked yet"];
-  const training = state.run?.state === "running" ? state.round?.training?.[pi.id] : null;
+  const training = trainingOf(pi.id);
   const doing = whatItDoes(pi, training);
   const element = h(
     "article",
     { class: `card ${kind}`, "data-pi": pi.id, "data-online": String(pi.online), "data-since": pi.since, pi: place(pi.id) },
     h("header", {}, h("h3", {}, pi.id), h("span", { class: `badge ${kind}` }, ...badge)),
-    h("p", { class: "model" }, pi.board?.model.replace(/ Rev [\d.]+$/, "") ?? pi.address ?? ""),
+    h("p", { class: "model" }, (pi.board?.model || pi.address).replace(/ Rev [\d.]+$/, "")),
     h("p", { class: "doing" }, doing),
   );
   if (state.run?.state === "running") {
@@ -155,7 +168,7 @@ function card(pi, highest) {
     element.append(h("div", { class: "meter", role: "img", "aria-label": `${Math.round(100 * done)}% of its names` }, bar));
   }
   if (pi.problem) element.append(h("p", { class: "problem" }, pi.problem));
-  if (known) element.append(languages(pi, highest), facts(pi));
+  if (known) element.append(languages(pi, highest), facts(pi, newest));
   return element;
 }
 
@@ -182,7 +195,7 @@ function isInRound(pi) {
   return run?.state === "running" && run.phase === "rounds" && round && round.participants.includes(pi) && !round.contributors && !round.given_up && !round.lost[pi];
 }
 
-function facts(pi) {
+function facts(pi, newest) {
   const board = pi.board ?? {};
   const entries = [];
   const fact = (label, value, kind = "") => entries.push(h("span", { class: kind }, `${label} `, h("b", {}, value)));
@@ -193,7 +206,6 @@ function facts(pi) {
   if (board.memory_bytes) {
     fact("memory free", `${gigabytes(board.memory_available_bytes)} of ${gigabytes(board.memory_bytes)} GB`);
   }
-  const newest = Math.max(state.release?.version ?? 0, ...Object.values(state.pis).map((each) => each.released ?? 0));
   if (!pi.released) fact("model", "none yet");
   else fact("model", `version ${pi.released}${pi.released < newest ? `, lacks ${newest}` : ""}`, pi.released < newest ? "hot" : "");
   return h("p", { class: "facts" }, entries);
