@@ -27,7 +27,7 @@ WORKER = [
     "platformdirs>=4",
     'tomli>=2; python_version < "3.11"',
 ]
-NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1"]
+NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1", "tqdm>=4.66"]
 PAGE = ["starlette>=0.46", "uvicorn>=0.30"]  # the classroom page, on the instructor's machine
 # 1.42 asks for a certifi that an index may not have.
 FLOWER = ["flwr==1.41.0"]

@@ -47,6 +47,7 @@ class Lab:
             classroom that is made for this lab.
         alphabet: the letters that names are spelled in, "tutorial" or "unicode".
         worker_options: more options of `pisyft worker`, for each of them.
+        by: who gets which names: "equal" parts of everything, whole languages ("language"), or "dirichlet".
 
     Attributes:
         addresses: where each worker listens, `(host, port)`, by id.
@@ -67,12 +68,14 @@ class Lab:
         certificates: bool = False,
         alphabet: str = "tutorial",
         worker_options: Sequence[str] = (),
+        by: str = "equal",
     ) -> None:
         if len(set(workers)) < len(workers):
             raise LabError(f"two workers have the same id: {', '.join(workers)}")
         self.names, self.workers, self.seed, self.policy = Path(names), list(workers), seed, policy
         self._allow_plain, self._certificates, self._alphabet = allow_plain, certificates, alphabet
         self._worker_options = list(worker_options)
+        self._by = by
         self.classroom: Classroom | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
         self._wanted_folder = folder
@@ -175,7 +178,7 @@ class Lab:
     def _deal(self) -> None:
         self._run(
             *("pisyft", "data", "split", self.names, "--into", self.folder, "--seed", self.seed),
-            *("--alphabet", self._alphabet),
+            *("--alphabet", self._alphabet, "--by", self._by),
             *(argument for worker in self.workers for argument in ("--worker", worker)),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -36,6 +37,99 @@ def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = No
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False)
         axes.set_title("Loss on names that were held out, round by round", loc="left")
+    return figure
+
+
+def loss_by_names(curves: Mapping[str, Sequence[tuple[int, float]]], languages: int) -> Figure:
+    """Loss over how many names were trained on, several trainings in one picture, and that of guessing at random.
+
+    Args:
+        curves: for each training, names trained on and the loss then.
+        languages: how many there are to guess.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        for (label, points), line, colour in zip(
+            curves.items(), itertools.cycle(("o-", "s--", "^:")), _COLOURS, strict=False
+        ):
+            axes.plot(*zip(*points, strict=True), line, color=colour, label=label, linewidth=2)
+        axes.axhline(math.log(languages), color="#555555", linestyle=":", label="guessing at random")
+        axes.set_xlabel("names trained on")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_ylabel("negative log-likelihood")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False, loc="lower left")
+        axes.set_title("Loss, name by name", loc="left")
+    return figure
+
+
+def message_sizes(sizes: Mapping[str, Sequence[tuple[int, int]]]) -> Figure:
+    """What travels for tensors of different sizes, in bytes, on axes where every step is ten times the one before.
+
+    Args:
+        sizes: for each thing that was done, how many numbers the tensor had and how many bytes travelled.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        for (label, points), line, colour in zip(
+            sizes.items(), itertools.cycle(("o-", "s--", "^:")), _COLOURS, strict=False
+        ):
+            axes.loglog(*zip(*points, strict=True), line, color=colour, label=label, linewidth=2.5, markersize=8)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("numbers in the tensor")
+        axes.set_ylabel("bytes that travel")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, loc="upper left")
+        axes.set_title("What a message costs", loc="left")
+    return figure
+
+
+def names_held(held: Mapping[str, Sequence[int]], languages: Sequence[str]) -> Figure:
+    """How many names of each language every worker holds.
+
+    Args:
+        held: for each worker, one count for each language.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 2.0 + 0.38 * len(languages)), layout="constrained")
+        axes = figure.subplots()
+        left = [0] * len(languages)
+        for (worker, counts), colour in zip(held.items(), itertools.cycle(_COLOURS), strict=False):
+            axes.barh(languages, counts, left=left, color=colour, label=worker, edgecolor="white")
+            left = [before + count for before, count in zip(left, counts, strict=True)]
+        axes.invert_yaxis()
+        axes.margins(y=0.02)
+        axes.set_xlabel("names")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(frameon=False, loc="outside lower center", ncols=min(len(held), 5))
+        axes.set_title("Who holds how many names", loc="left")
+    return figure
+
+
+def letters_of(name: str, vectors: Sequence[Sequence[float]], alphabet: str) -> Figure:
+    """A name as a network reads it: one row of zeros and a single one for each letter.
+
+    Args:
+        vectors: (letters of the name, letters of the alphabet).
+        alphabet: the letters that the columns stand for.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 1.3 + 0.24 * len(vectors)), layout="constrained")
+        axes = figure.subplots()
+        axes.pcolormesh(vectors, cmap="cividis", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
+        axes.set_yticks([row + 0.5 for row in range(len(vectors))], list(name))
+        shown = ["space" if letter == " " else letter for letter in alphabet]
+        axes.set_xticks([column + 0.5 for column in range(len(alphabet))], shown, fontsize=11)
+        axes.get_xticklabels()[alphabet.find(" ")].set_rotation(90)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_title(f"{name}: a one where the letter is, zeros elsewhere", loc="left")
     return figure
 
 

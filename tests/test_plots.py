@@ -5,7 +5,18 @@ import zlib
 
 import pytest
 
-from pisyft.plots import accuracy_curves, confusion_matrix, gain_bars, language_bars, loss_curve, png
+from pisyft.plots import (
+    accuracy_curves,
+    confusion_matrix,
+    gain_bars,
+    language_bars,
+    letters_of,
+    loss_by_names,
+    loss_curve,
+    message_sizes,
+    names_held,
+    png,
+)
 
 
 def legend(axes) -> list[str]:
@@ -34,14 +45,18 @@ def chunks(picture: bytes) -> dict[bytes, bytes]:
         confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"]),
         language_bars([0.1, 0.0, None], [0.6, 0.4, None], ["Czech", "Irish", "Korean"]),
         gain_bars({"alice": 0.3, "bob": 0.4}, {"alice": 0.5, "bob": 0.45}),
+        loss_by_names({"here": [(0, 2.9), (1000, 2.0)]}, 18),
+        message_sizes({"fetched": [(1, 90), (100, 490)], "added": [(1, 70), (100, 70)]}),
+        names_held({"alice": [10, 0, 3], "bob": [5, 7, 3]}, ["Czech", "Irish", "Korean"]),
+        letters_of("a c b", [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]], "abc "),
     ],
-    ids=["loss", "accuracy", "confusion", "languages", "gain"],
+    ids=["loss", "accuracy", "confusion", "languages", "gain", "by-names", "messages", "held", "letters"],
 )
 def test_a_figure_becomes_a_complete_png(figure):
     found = chunks(png(figure))
 
     width, height = struct.unpack(">II", found[b"IHDR"][:8])
-    assert width > 600 and height > 400
+    assert width > 600 and height > 250
     assert len(set(zlib.decompress(found[b"IDAT"]))) > 10  # more than an empty page
     assert b"IEND" in found
 
@@ -130,3 +145,17 @@ def test_what_each_worker_gained_is_drawn_for_those_that_trained_alone_too():
     assert widths(axes) == [[0.3], [0.5]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["alice"]
     assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["trained alone", "trained together"]
+
+
+def test_the_names_of_all_workers_add_up_in_one_bar_for_each_language():
+    (axes,) = names_held({"alice": [10, 0], "bob": [5, 7]}, ["Czech", "Irish"]).axes
+
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Czech", "Irish"]
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 10), (0, 0), (10, 5), (0, 7)]
+
+
+def test_a_training_is_compared_with_guessing_at_random():
+    (axes,) = loss_by_names({"here": [(0, 2.9), (1000, 2.0)]}, 18).axes
+
+    assert legend(axes) == ["here", "guessing at random"]
+    assert axes.get_lines()[1].get_ydata()[0] == pytest.approx(2.890, abs=1e-3)
