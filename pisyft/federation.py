@@ -100,6 +100,7 @@ class Federation:
         self.languages: list[str] = first["languages"]
         self.alphabet = alphabet_by_name(first["alphabet"])
         self._found_names: dict[object, RemoteNames] = {}
+        self._fitted = 0
 
     def admit(self, worker) -> None:
         """Have another connected worker take part, from the next round on.
@@ -180,6 +181,34 @@ class Federation:
         trained_on = [self.descriptions[worker.id]["train"] for worker in self.workers]
         weighted = [to_vector(each) * (names / sum(trained_on)) for each, names in zip(models, trained_on, strict=True)]
         load_vector(model, secure_sum(weighted, self.workers))
+
+    def fit_round(
+        self,
+        model: Model,
+        settings: TrainingSettings | None = None,
+        aggregation: str = "additive",
+        name: str = "tutorial",
+        report: Report = lambda *_: None,
+    ) -> Round:
+        """A round with one message to each worker, which trains by itself, and the mean of what changed, in place.
+
+        Args:
+            settings: by default a pass over the names, with this federation's batch size and learning rate.
+            aggregation: "additive", "masks" or "plain".
+            name: of the network, as in `MODELS`.
+            report: called with a worker's id and what it tells while it is at work, in any thread.
+
+        Raises:
+            RoundAborted: there is no sum, because of whom and in which step. The model is as it was.
+            Diverged: on one of the workers. The model is as it was.
+        """
+        chosen = settings or TrainingSettings(self.batch_size, self.learning_rate)
+        weights = _as_array(model)
+        # Each round goes on in the workers' order of names where the one before has ended.
+        finished = self.train_and_sum(model, name, weights, replace(chosen, round=self._fitted), aggregation, report)
+        self._fitted += 1
+        load_vector(model, torch.from_numpy(weights + finished.total.mean).float())
+        return finished
 
     def evaluate(
         self, model: Model, part: str = "test", name: str = "tutorial", without: Collection[str] = ()

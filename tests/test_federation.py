@@ -31,6 +31,31 @@ def test_it_learns(workers):
     assert after.names == before.names == 280
 
 
+@pytest.mark.parametrize("aggregation", ["additive", "masks"])
+def test_workers_that_train_by_themselves_learn_too_and_from_other_names_in_each_round(workers, aggregation):
+    federation = Federation(workers, batch_size=16, learning_rate=0.1)
+    model = federation.new_model()
+    before = add_up(federation.evaluate(model, "train").values())
+    rounds = [federation.fit_round(model, aggregation=aggregation) for _ in range(10)]
+    after = add_up(federation.evaluate(model, "train").values())
+
+    assert after.accuracy > before.accuracy + 0.2
+    assert rounds[0].total.weight == 280
+    assert rounds[0].total.contributors == ("alice", "bob")
+    assert rounds[0].told["alice"]["steps"] == 9
+
+
+def test_a_round_that_diverges_leaves_the_model_as_it_was(workers):
+    federation = Federation(workers)
+    model = federation.new_model()
+    start = to_vector(model).clone()
+
+    with pytest.raises(Diverged):
+        federation.fit_round(model, TrainingSettings(learning_rate=1e6, passes=3))
+
+    assert torch.equal(to_vector(model), start)
+
+
 def test_a_round_without_training_changes_nothing(workers):
     """The average of equal models is the model: what secret sharing and fixed point may add is 1e-6 a worker."""
     federation = Federation(workers)

@@ -43,6 +43,7 @@ class PlainCollector(Collector):
     def _take(self, participant, step, answer) -> None:
         if step == UPLOAD:
             self._add(answer["vector"])
+            self._updates[participant], _ = self.agreement.fixed_point.decode(answer["vector"], 1)
 
     def _finish(self, step) -> None:
         if step == JOIN:

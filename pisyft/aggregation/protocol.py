@@ -119,12 +119,14 @@ class Total:
         weight: the sum of the weights.
         contributors: whose updates are in it.
         missing: why the other participants' are not, by id.
+        updates: what each has contributed, float64, by id; where the protocol shows it, which `plain` alone does.
     """
 
     mean: NDArray[np.float64]
     weight: int
     contributors: tuple[str, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
+    updates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 class Collector(ABC):
@@ -156,6 +158,7 @@ class Collector(ABC):
         self._asked_to_upload = False
         self._answered: set[str] = set()
         self._sum = np.zeros(agreement.length + 1, agreement.fixed_point.dtype)
+        self._updates: dict[str, NDArray[np.float64]] = {}
 
     @property
     def present(self) -> list[str]:
@@ -247,7 +250,7 @@ class Collector(ABC):
         except Refused as error:
             raise self.abort(None, str(error)) from error
         missing = {each: reason for each, reason in self.lost.items() if each not in contributors}
-        self.total = Total(mean, weight, contributors, missing)
+        self.total = Total(mean, weight, contributors, missing, self._updates)
 
     def _question(self, participant: str) -> Message:
         """What to ask of a participant in a step after `join`."""

@@ -112,20 +112,22 @@ def test_plain_uploads_are_what_the_pi_has_learned_and_it_says_so_every_time():
     agreement = agree("plain", parties)
 
     with pytest.warns(PlainAggregation, match="the coordinator sees what every single Pi has learned"):
-        run_round(agreement, parties, lambda who, _, message: seen.update({who: message.get("vector")}))
+        total = run_round(agreement, parties, lambda who, _, message: seen.update({who: message.get("vector")}))
 
     for name, party in parties.items():
         mean, weight = agreement.fixed_point.decode(seen[name], 1)
         assert weight == update_of(party).weight
         assert np.abs(mean - update_of(party).values).max() < 1e-6
+        assert np.array_equal(total.updates[name], mean)
 
 
 @pytest.mark.parametrize("protocol", SECURE)
-def test_the_secure_protocols_warn_of_nothing(protocol):
+def test_the_secure_protocols_warn_of_nothing_and_tell_nobodys_update(protocol):
     parties = make_parties(ids(3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run(agree(protocol, parties), parties)
+        total = run(agree(protocol, parties), parties)
+    assert not total.updates
 
 
 # Somebody vanishes
