@@ -188,7 +188,7 @@ class Federation:
         settings: TrainingSettings | None = None,
         aggregation: str = "additive",
         name: str = "tutorial",
-        report: Report = lambda *_: None,
+        observe: Observer = ignore,
     ) -> Round:
         """A round with one message to each worker, which trains by itself, and the mean of what changed, in place.
 
@@ -196,7 +196,7 @@ class Federation:
             settings: by default a pass over the names, with this federation's batch size and learning rate.
             aggregation: "additive", "masks" or "plain".
             name: of the network, as in `MODELS`.
-            report: called with a worker's id and what it tells while it is at work, in any thread.
+            observe: is told how far everybody is, in any thread.
 
         Raises:
             RoundAborted: there is no sum, because of whom and in which step. The model is as it was.
@@ -205,7 +205,7 @@ class Federation:
         chosen = settings or TrainingSettings(self.batch_size, self.learning_rate)
         weights = _as_array(model)
         # Each round goes on in the workers' order of names where the one before has ended.
-        finished = self.train_and_sum(model, name, weights, replace(chosen, round=self._fitted), aggregation, report)
+        finished = self.train_and_sum(model, name, weights, replace(chosen, round=self._fitted), aggregation, observe)
         self._fitted += 1
         load_vector(model, torch.from_numpy(weights + finished.total.mean).float())
         return finished
