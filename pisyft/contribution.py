@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 from torch import nn
 
-from pisyft.aggregation.agreement import Ledger, digest_of_values
+from pisyft.aggregation.agreement import Ledger
 from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.protocol import GIVE_UP
 from pisyft.aggregation.rounds import Rounds, Update
@@ -60,24 +60,25 @@ class Contribution:
         """Whether the worker has joined a round that is not over."""
         return self._rounds.running is not None
 
-    def check(self, round_id: str, model: nn.Module, message: np.ndarray) -> None:
-        """Make sure, before a training, that it begins with what the round under way is about.
+    def check(self, round_id: str, model: nn.Module, length: int, training: str) -> None:
+        """Make sure, before a training, that it is the one that the round under way is about.
 
         Args:
-            message: what the coordinator sent for the training.
+            length: how many values it will change.
+            training: `digest_of_training` of what the coordinator asks for.
 
         Raises:
             Refused: it does not; the training would be thrown away.
         """
-        self._rounds.check_model(round_id, digest_of_values(message), layout_of(model, len(message)))
+        self._rounds.check_model(round_id, training, layout_of(model, length))
 
-    def keep(self, model: nn.Module, message: np.ndarray, change: np.ndarray, names: int) -> None:
-        """Keep what a training has changed, float, as long as the message, until a round asks for it.
+    def keep(self, model: nn.Module, change: np.ndarray, names: int, training: str) -> None:
+        """Keep what a training has changed, float, until a round asks for it.
 
         Raises:
             GivenAway: exactly the same has been part of another sum. Another seed helps.
         """
-        self._rounds.keep(Update(change, names, layout_of(model, len(message)), digest_of_values(message)))
+        self._rounds.keep(Update(change, names, layout_of(model, len(change)), training))
 
     def aggregate(self, calling: Calling, round: str, step: str, message: dict) -> dict:
         """Take a step of a secure sum (see `aggregation.protocol`); the step `give up` forgets the round.

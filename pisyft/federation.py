@@ -15,7 +15,7 @@ import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from torch import nn
 
-from pisyft.aggregation.agreement import digest_of_values
+from pisyft.aggregation.agreement import digest_of_training
 from pisyft.aggregation.errors import GivenAway, RoundAborted
 from pisyft.aggregation.pointers import secure_sum
 from pisyft.aggregation.protocol import Total
@@ -379,9 +379,9 @@ class Federation:
         told: dict[str, dict] = {}
         train_seconds, start = 0.0, time.monotonic()
         workers = {str(worker.id): worker for worker in self.workers}
-        weights, layout = digest_of_values(message), layout_of(model, len(message))
+        training, layout = digest_of_training(message, name, asdict(settings)), layout_of(model, len(message))
         while True:
-            agreement = new_agreement(aggregation, workers, weights, layout)
+            agreement = new_agreement(aggregation, workers, training, layout)
 
             def train(present: Sequence[str], round_id: str = agreement.round, workers: dict = workers) -> dict:
                 nonlocal train_seconds

@@ -6,11 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import numpy as np
 import torch
 
 from pisyft import board
+from pisyft.aggregation.agreement import digest_of_training
 from pisyft.classroom import DEFAULT_FLOOR, LEAST_FLOOR
 from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
@@ -136,11 +138,11 @@ class Participant:
 
         Returns:
             How many `names` it trained on (those of a second pass count again), in how many `steps`, and the mean
-            `loss`; None, where that would be over too few names.
+            `loss`.
 
         Raises:
-            GetNotPermittedError: there are too few names.
-            Refused: the round under way is about another model.
+            GetNotPermittedError: there are too few names, or the settings would have it train on too few.
+            Refused: the round under way is about another training: other parameters, or other settings.
             GivenAway: a training exactly like this one has been part of another sum.
             Diverged: the loss is not finite.
             ValueError: an unknown model or setting, or parameters that do not fit.
@@ -149,14 +151,21 @@ class Participant:
         names = self._enough_names(TRAIN)
         chosen = self._own_settings(settings, len(names))
         made = self._make_model(model)
+        training = digest_of_training(weights, model, asdict(TrainingSettings.from_values(settings)))
         losses = LossInBlocks(calling.report, self._floor)
         if not self._training.acquire(blocking=False):
             raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
         try:
-            self._contribution.check(round, made, weights)
+            self._contribution.check(round, made, len(weights), training)
             with self._busy("training"):
                 change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
-            self._contribution.keep(made, weights, change.numpy(), len(names))
+            if result.names < self._floor:
+                raise NotPermitted(
+                    "floor",
+                    f"{self._worker_id} trains on {self._floor} names or more, and not on {result.names}: take more "
+                    "steps",
+                )
+            self._contribution.keep(made, change.numpy(), len(names), training)
         finally:
             self._training.release()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}

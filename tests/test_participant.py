@@ -48,8 +48,8 @@ class Contribution(pisyft.contribution.Contribution):
         super().__init__(Ledger("alice", ["bob"]))
         self.kept: list[tuple[np.ndarray, int]] = []
 
-    def keep(self, model, message, change, names) -> None:
-        super().keep(model, message, change, names)
+    def keep(self, model, change, names, training) -> None:
+        super().keep(model, change, names, training)
         self.kept.append((change, names))
 
 
@@ -135,8 +135,10 @@ def test_progress_is_told_in_blocks_of_enough_names(alice, monkeypatch):
     assert done["loss"] == pytest.approx(sum(each["loss"] for each in told) / 14)
 
 
-def test_a_loss_over_too_few_names_is_not_told(alice):
-    assert fit(alice, batch_size=9, steps=1) == {"names": 9, "steps": 1, "loss": None}
+def test_a_training_on_too_few_names_is_refused_and_leaves_nothing(alice, kept):
+    with pytest.raises(GetNotPermittedError, match="trains on 10 names or more, and not on 9"):
+        fit(alice, batch_size=9, steps=1)
+    assert kept == []
 
 
 def test_a_diverging_run_names_the_step_and_leaves_no_update(alice, kept):

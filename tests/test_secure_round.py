@@ -1,13 +1,14 @@
 """Secure rounds over real workers: what they give, what is refused, and that a refusal is named."""
 
+import functools
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from pisyft.aggregation.agreement import digest_of_values, new_round_id
+from pisyft.aggregation.agreement import digest_of_training, digest_of_values, new_round_id
 from pisyft.aggregation.errors import GivenAway, Refused, RoundAborted
 from pisyft.aggregation.plain import PlainAggregation
 from pisyft.aggregation.rounds import new_agreement
@@ -110,7 +111,10 @@ def test_a_worker_refuses_to_give_the_same_training_to_a_smaller_sum(federation,
     train(federation, message, "additive", chosen)
     ann, ben, _ = federation.workers
     agreement = new_agreement(
-        "additive", ["ann", "ben"], digest_of_values(message), layout_of(federation.new_model(), len(message))
+        "additive",
+        ["ann", "ben"],
+        digest_of_training(message, "tutorial", asdict(chosen)),
+        layout_of(federation.new_model(), len(message)),
     )
     for worker in (ann, ben):
         worker.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
@@ -141,12 +145,36 @@ def test_a_worker_whose_training_diverges_is_named_and_the_round_given_up(federa
 def test_a_training_that_begins_with_another_model_than_was_agreed_is_refused_before_it_begins(federation, message):
     ann = federation.workers[0]
     agreement = new_agreement(
-        "masks", ["ann", "ben", "cleo"], digest_of_values(message), layout_of(federation.new_model(), len(message))
+        "masks",
+        ["ann", "ben", "cleo"],
+        digest_of_training(message, "tutorial", asdict(settings(steps=1))),
+        layout_of(federation.new_model(), len(message)),
     )
     ann.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
 
-    with pytest.raises(Refused, match="ann in round .* version .* of the model, and the round is about"):
-        ann.call("fit", round=agreement.round, model="tutorial", weights=message + 1, settings={"steps": 1})
+    with pytest.raises(Refused, match="ann in round .* it was asked to train with another model, or in another way"):
+        ann.call(
+            "fit", round=agreement.round, model="tutorial", weights=message + 1, settings=asdict(settings(steps=1))
+        )
+
+
+def test_a_training_in_another_way_than_was_agreed_is_refused_before_it_begins(federation, message):
+    """With a learning rate of zero on all Pis but one, the sum would be the one Pi's update."""
+    ann = federation.workers[0]
+    agreed = settings(steps=1)
+    agreement = new_agreement(
+        "masks",
+        ["ann", "ben", "cleo"],
+        digest_of_training(message, "tutorial", asdict(agreed)),
+        layout_of(federation.new_model(), len(message)),
+    )
+    ann.call("aggregate", round=agreement.round, step="join", message=agreement.as_message())
+    fit = functools.partial(ann.call, "fit", round=agreement.round, model="tutorial", weights=message)
+
+    with pytest.raises(Refused, match="it was asked to train with another model, or in another way"):
+        fit(settings=asdict(replace(agreed, learning_rate=0.0)))
+
+    assert fit(settings=asdict(replace(agreed, seed=3)))["steps"] == 1
 
 
 def test_a_step_of_a_round_that_a_worker_knows_nothing_of_is_refused_by_name(federation):

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -41,6 +41,22 @@ def digest_of_values(values: NDArray) -> str:
     return hashlib.sha256(f"{values.dtype.name} {values.shape} ".encode() + little_endian.tobytes()).hexdigest()
 
 
+def digest_of_training(message: NDArray, model: str, settings: Mapping[str, object]) -> str:
+    """What tells trainings apart that a coordinator may ask for: all that it decides on, but for the seed.
+
+    With the model alone, it could have one Pi train, and the others with a learning rate of zero: the sum would be the
+    one Pi's update. (A seed changes the order of the names, which each Pi mixes a secret into.)
+
+    Args:
+        message: what the training begins with.
+        model: the name of the network.
+        settings: of `TrainingSettings`, all of them, by name.
+    """
+    plain = {name: value for name, value in settings.items() if name != "seed"}
+    text = json.dumps([model, plain, digest_of_values(message)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def least_threshold(group: int) -> int:
     """More than half of a group. Below it, a coordinator could ask one half for one secret, and the other half for
     the other (Bonawitz et al. 2017, section 4.3)."""
@@ -61,7 +77,7 @@ class Agreement:
         round: the round's id, 32 hexadecimal digits.
         protocol: additive, masks or plain.
         participants: their ids, sorted.
-        model: the digest of the model that everybody starts from.
+        model: the digest of the training that everybody is asked for (`digest_of_training`).
         layout: the digest of the names and shapes of what is summed.
         length: how many values that are.
         fixed_point: how they travel.

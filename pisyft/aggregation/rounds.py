@@ -59,7 +59,7 @@ def new_agreement(
     Args:
         protocol: additive, masks or plain.
         participants: their ids.
-        model: the digest of the model that everybody starts from.
+        model: the digest of the training that everybody is asked for.
         layout: the names and shapes of what is summed.
         threshold: for masks; by default `default_threshold`.
 
@@ -109,7 +109,7 @@ class Update:
         values: float, (values,).
         weight: the names it trained on.
         layout: the names and shapes of the parameters.
-        model: the digest of the model that the training began with.
+        model: the digest of the training (`digest_of_training`).
     """
 
     values: NDArray[np.floating]
@@ -231,7 +231,7 @@ class Rounds:
         if digest_of_layout(layout) != agreement.layout:
             raise Refused(f"{me}: its model has other shapes than the round's; do all run the same version of PiSyft?")
         if model != agreement.model:
-            raise Refused(f"{me}: version {model[:8]} of the model, and the round is about {agreement.model[:8]}")
+            raise Refused(f"{me}: it was asked to train with another model, or in another way, than the round is about")
 
     def _give(self, agreement: Agreement) -> Ring:
         """The encoded update, which from now on counts as given away."""

@@ -46,9 +46,7 @@ class LossInBlocks:
 def in_own_order(settings: TrainingSettings, own_seed: int) -> TrainingSettings:
     """The settings with a seed from the coordinator's and the worker's own: the order of names is the worker's secret.
 
-    Settings without a seed keep the order that names have.
+    Settings without a seed have one, too: the order that names have by themselves others may know.
     """
-    if settings.seed is None:
-        return settings
-    digest = hashlib.sha256(f"pisyft order {own_seed} {settings.seed}".encode()).digest()
+    digest = hashlib.sha256(f"pisyft order {own_seed} {settings.seed or 0}".encode()).digest()
     return replace(settings, seed=int.from_bytes(digest[:4], "big"))

@@ -239,7 +239,7 @@ def test_a_message_that_is_none_is_refused(protocol, message):
     ("changed", "text"),
     [
         ({"layout": {"i2h.weight": (3, 4), "i2h.bias": (4,)}}, "other shapes"),
-        ({"model": "version 2"}, "version version"),
+        ({"model": "version 2"}, "in another way"),
         ({"values": np.zeros(LENGTH + 1)}, "17 values, and the round is about 16"),
         ({"values": np.full(LENGTH, np.nan)}, "parameter i2h.weight, value 0 is nan"),
         ({"values": np.full(LENGTH, 1e6)}, "beyond the agreed 1024"),
@@ -277,7 +277,7 @@ def test_a_training_that_would_be_thrown_away_is_refused_before_it_begins(protoc
     party.check_model(agreement.round, MODEL, LAYOUT)
     with pytest.raises(Refused, match="other shapes"):
         party.check_model(agreement.round, MODEL, {"i2h.weight": (16,)})
-    with pytest.raises(Refused, match="version another"):
+    with pytest.raises(Refused, match="in another way"):
         party.check_model(agreement.round, "another", LAYOUT)
 
 
