@@ -147,7 +147,9 @@ class GuardedWorker(WebsocketServerWorker):
         make, self._make_own = self._make_own, None
         if make is not None:
             make()
-        return super().search(query)
+        found = super().search(query)
+        # Its own win: anybody may tag a tensor "#surnames", for others to take it for names.
+        return [each for each in found if each.id in self.own_ids] or found
 
     def is_own(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is one of the worker's own, or a view of one."""
