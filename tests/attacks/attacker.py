@@ -58,18 +58,17 @@ class There:
     """An object on the worker, as an attacker sees it: an id, and perhaps an attribute of it."""
 
     id: object
-    worker: str
+    worker: object
     attribute: str | None = None
 
     @property
     def written(self) -> tuple:
         """A pointer to it as PySyft writes it down, which the worker reads as the object itself."""
         attribute = None if self.attribute is None else text(self.attribute)
-        fields = (1, self.id, text(self.worker), attribute, None, False, None, None)
+        worker = self.worker.written if isinstance(self.worker, There) else text(self.worker)
+        id = self.id.written if isinstance(self.id, There) else self.id
+        fields = (1, id, worker, attribute, None, False, None, None)
         return code_of(PointerTensor), fields
-
-    def __getattr__(self, name: str):
-        raise AttributeError(name)
 
 
 class Attacker:
