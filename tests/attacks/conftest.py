@@ -16,7 +16,7 @@ from tests.helpers import PATIENCE_SECONDS
 @pytest.fixture(scope="session")
 def strict_lab(names_folder) -> Iterator[Lab]:
     """Carla and dan, as `pisyft worker` starts them: under the policy strict, with the certificates of a classroom."""
-    with Lab(names_folder, ["carla", "dan"], policy=STRICT, certificates=True) as lab:
+    with Lab(names_folder, ["carla", "dan"], policy=STRICT.name, certificates=True) as lab:
         yield lab
 
 
@@ -61,11 +61,11 @@ def mallory(lab, connections) -> Iterator[Attacker]:
     assert_serves(lab)
 
 
-@pytest.fixture(params=[TEACH, STRICT])
+@pytest.fixture(params=[TEACH.name, STRICT.name])
 def anybody(request, connections) -> Iterator[Attacker]:
     """A coordinator of a worker, under either policy."""
     policy = request.param
-    lab = request.getfixturevalue("lab" if policy == TEACH else "strict_lab")
+    lab = request.getfixturevalue("lab" if policy == TEACH.name else "strict_lab")
     attacker = connections(lab, lab.workers[0])
     attacker.connection.socket.settimeout(PATIENCE_SECONDS)
     yield attacker

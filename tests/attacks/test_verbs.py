@@ -190,5 +190,5 @@ def test_pointers_under_the_policy_strict(strict_lab, connections):
     """Wants any message of PySyft's at all to be read. Under strict, none is even unpacked."""
     attacker = connections(strict_lab, "carla")
     for message in (b"(\xc0", b"*bomb", b"\xff" * 100):
-        with refused(f"under the policy {STRICT}, without pointers"):
+        with refused(f"under the policy {STRICT.name}, without pointers"):
             attacker.ask_bytes(message)
