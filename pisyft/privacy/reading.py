@@ -82,7 +82,8 @@ def check(message: Message) -> None:
     if isinstance(message, TensorCommandMessage):
         action = message.action
         fine = (
-            type(action.name) is str
+            isinstance(action, (ComputationAction, CommunicationAction))
+            and type(action.name) is str
             and type(action.args) is tuple
             and type(action.kwargs) is dict
             and all(type(name) is str for name in action.kwargs)
