@@ -17,6 +17,8 @@ class OverLimit(Exception):
         limit: the name of the limit.
     """
 
+    rule = "limit"
+
     def __init__(self, limit: str, problem: str) -> None:
         super().__init__(f"limit {limit}: {problem}")
         self.limit = limit

@@ -14,6 +14,7 @@ import syft
 import torch
 
 from pisyft.aggregation.agreement import DEFAULT_MINIMUM, Ledger
+from pisyft.audit import AuditLog
 from pisyft.classroom import DEFAULT_FLOOR
 from pisyft.contribution import Contribution
 from pisyft.credentials import Credentials
@@ -45,6 +46,7 @@ def make_worker(
     credentials: Credentials | None = None,
     limits: Limits | None = None,
     floor: int = DEFAULT_FLOOR,
+    audit: AuditLog | None = None,
 ) -> GuardedWorker:
     """Make a worker that holds names, ready to be started.
 
@@ -55,6 +57,7 @@ def make_worker(
         credentials: the worker's in a classroom; who calls needs some of the same classroom.
         limits: how much of the worker its callers may take.
         floor: over how many names a figure must be to be told, at least.
+        audit: where all requests are taken down.
         allow_plain: whether it takes part in sums that hide nothing, too.
         alphabet: the letters that names are spelled in.
         folder: where the names are from, if names that are added there are to be trained on.
@@ -83,6 +86,7 @@ def make_worker(
         listener=listener,
         credentials=credentials,
         limits=limits,
+        audit=audit,
     )
     contribution.peers.update(worker.peers)
     worker.bind()
@@ -95,7 +99,7 @@ def make_open_worker(worker_id: str, host: str, port: int, **options) -> Guarded
     """Make a worker that guards nothing and holds no names, for demonstrations.
 
     Args:
-        options: `peers`, `verbose`, `listener`, `credentials` and `limits`, as for `make_worker`.
+        options: `peers`, `verbose`, `listener`, `credentials`, `limits` and `audit`, as for `make_worker`.
     """
     ponging = {"ping": ping}
     worker = GuardedWorker(

@@ -10,6 +10,8 @@ class AggregationError(Exception):
 class Refused(AggregationError, ValueError):
     """A message, an agreement or a number that a Pi, or the coordinator, does not accept."""
 
+    rule = "round"  # of a worker, for its audit log
+
 
 class GivenAway(Refused):
     """An update was part of a sum already, and a second sum could tell what it is. Training again helps."""

@@ -23,6 +23,7 @@ SECTIONS = {
     "On a Pi": (
         "worker",
         "names",
+        "audit",
     ),
     "Learn together": (
         "train",

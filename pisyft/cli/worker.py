@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from pisyft.audit import FILE as AUDIT_FILE
+from pisyft.audit import AuditLog
 from pisyft.cli.options import ALPHABETS, DEFAULT_PORT, Address, Limit, by_id, classroom_at, need_pysyft
 from pisyft.cli.problems import Problem
 from pisyft.limits import Limits, LimitsError
@@ -55,6 +57,7 @@ from pisyft.limits import Limits, LimitsError
     help="How much of this worker a caller may take, as in frame_mb=128; see docs/security.md.  "
     "[default: the classroom's]",
 )
+@click.option("--audit", type=click.Path(path_type=Path), help="The audit log.  [default: audit.jsonl in --models]")
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -75,6 +78,7 @@ def worker(
     alphabet: str,
     seed: int | None,
     changed_limits: tuple,
+    audit: Path | None,
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
@@ -153,14 +157,17 @@ def worker(
     )
     # Products this small are slower in several threads, much slower on a busy machine.
     torch.set_num_threads(1)
+    if models is None and data_folder:
+        models = data_folder.parent / "models"
     network: dict = {
         "peers": peers_by_id,
         "listener": None if listen_fd is None else socket.socket(fileno=listen_fd),
         "credentials": room.credentials if room else None,
         "limits": limits,
+        "audit": _audit_log(audit or (models / AUDIT_FILE if models else None)),
     }
     try:
-        if data_folder is None or names is None:
+        if names is None or models is None or data_folder is None:
             made = make_open_worker(worker_id, host, port, **network)
         else:
             made = make_worker(
@@ -168,7 +175,7 @@ def worker(
                 host,
                 port,
                 names,
-                models=models or data_folder.parent / "models",
+                models=models,
                 policy=policy,
                 minimum=min_participants,
                 allow_plain=allow_plain,
@@ -207,6 +214,15 @@ def worker(
     if then_remove and stdin_closed.is_set():
         # Whoever made the folder has died, and does not do it.
         shutil.rmtree(then_remove, ignore_errors=True)
+
+
+def _audit_log(path: Path | None) -> AuditLog | None:
+    try:
+        return AuditLog(path) if path else None
+    except OSError as error:
+        raise Problem(
+            f"the audit log {path} cannot be written: {error.strerror}; choose another with --audit"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -23,6 +23,7 @@ from syft.messaging.message import (
     ForceObjectDeleteMessage,
     GetShapeMessage,
     IsNoneMessage,
+    Message,
     ObjectMessage,
     ObjectRequestMessage,
     SearchMessage,
@@ -58,6 +59,18 @@ logger = logging.getLogger(__name__)
 
 # Carried by shares of a value that is public, so that who receives them does not take them for a contribution.
 _PUBLIC_SHARE = "#share-of-a-public-value"
+
+
+# What the audit log calls them.
+_MESSAGES = {
+    TensorCommandMessage: "command",
+    ObjectMessage: "send",
+    ObjectRequestMessage: "get",
+    ForceObjectDeleteMessage: "delete",
+    IsNoneMessage: "is none",
+    GetShapeMessage: "shape",
+    SearchMessage: "search",
+}
 
 
 class GuardedWorker(WebsocketServerWorker):
@@ -205,6 +218,15 @@ class GuardedWorker(WebsocketServerWorker):
             return self.id
         return self._caller.id if self._caller.is_peer else None
 
+    def doing(self, message: Message) -> None:
+        """Say what a message asks for, in words that the audit log may have: none of the caller's own."""
+        what = _MESSAGES[type(message)]
+        if isinstance(message, TensorCommandMessage) and isinstance(message.action, ComputationAction):
+            name = message.action.name
+            is_listed = name in self.policy.methods or name in self.policy.functions
+            what = name if is_listed else "an operation that is not listed"
+        self._serving.doing = f"pointer: {what}"
+
     def check_caller(self, caller: Caller) -> None:
         """Refuse a caller that says it is a peer and is none of the configured ones, or is this worker.
 
@@ -297,6 +319,7 @@ class GuardedMessageHandler(BaseMessageHandler):
     def handle(self, message):
         if type(message) not in self.routing_table or type(message).__name__ not in self.worker.policy.messages:
             raise NotPermitted("message", f"{self.worker.id} does not take messages of type {type(message).__name__}")
+        self.worker.doing(message)
         reading.check(message)
         self.worker.check_sender()
         if type(message).__name__ not in self._open_to(self.worker.sender()):

@@ -50,9 +50,9 @@ from pisyft.transport.failures import rebuild
 from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
+    NOT_LET_IN,
     OVER_LIMIT,
     PROTOCOL,
-    REFUSED,
     Call,
     Failure,
     Frame,
@@ -291,7 +291,7 @@ class WebsocketClientWorker(BaseWorker):
         if isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             told = (error.response.body or b"")[:200].decode("ascii", "replace")
             return LimitExceeded, f"it does not let you in ({told})", _RAISE_LIMIT
-        if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == REFUSED:
+        if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == NOT_LET_IN:
             return (
                 CallerRefused,
                 f"it does not let you in: {error.rcvd.reason}",

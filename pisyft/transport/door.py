@@ -37,10 +37,16 @@ class Door:
     Args:
         limits: of the worker.
         tls: what the worker proves who it is with; None is no TLS.
+        refused: told of everybody who does not come in: the host, and by which rule.
     """
 
-    def __init__(self, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
-        self._limits, self._tls = limits, tls
+    def __init__(
+        self,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        refused: Callable[[str, str], object] = lambda host, rule: None,
+    ) -> None:
+        self._limits, self._tls, self._refused = limits, tls, refused
         self._lock = threading.Lock()
         # Why each of those inside may not stay; None for those who may.
         self._inside: dict[Address, str | None] = {}
@@ -52,13 +58,14 @@ class Door:
         host = _network(address)
         with self._lock:
             refusal = self._why_not(host)
-            if refusal and sum(each is not None for each in self._inside.values()) >= _TOLD:
-                return False
-            self._inside[address] = refusal
-            self._by_host[host] += 1
+            comes_in = not refusal or sum(each is not None for each in self._inside.values()) < _TOLD
+            if comes_in:
+                self._inside[address] = refusal
+                self._by_host[host] += 1
         if refusal:
-            logger.warning("not letting in %s: %s", address[0], refusal)
-        return True
+            self._refused(address[0], "limit")
+            logger.info("not letting in %s: %s", address[0], refusal)
+        return comes_in
 
     def leave(self, address: Address) -> None:
         """Who called from there is gone."""
@@ -75,6 +82,7 @@ class Door:
     def login_failed(self, address: Address) -> None:
         """Remember that who calls from there is not who it says, or does not say."""
         host = _network(address)
+        self._refused(address[0], "login")
         with self._lock:
             self._failures.setdefault(host, deque(maxlen=self._limits.failed_logins_per_minute)).append(
                 time.monotonic()

@@ -84,3 +84,5 @@ class IdTaken(ValueError, RuntimeError):
 
 class ProtocolError(ValueError):
     """Bytes that are no frame of this protocol."""
+
+    rule = "protocol"

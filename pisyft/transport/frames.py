@@ -19,7 +19,7 @@ from pisyft.transport.errors import ProtocolError
 # The websocket subprotocol. Whoever does not speak it learns so from the opening handshake.
 PROTOCOL = "pisyft.1"
 # The code with which a worker closes the connection of somebody it does not let in; the reason says why.
-REFUSED = 4403
+NOT_LET_IN = 4403
 # The same for somebody who has gone over a limit.
 OVER_LIMIT = 4429
 MAX_FRAME_BYTES = 256 * 2**20

@@ -37,6 +37,8 @@ class Caller(NamedTuple):
 class NotLetIn(Exception):
     """A caller is not who it says. The text is for the caller, too."""
 
+    rule = "login"
+
 
 class Greeter:
     """Finds out who calls a worker.

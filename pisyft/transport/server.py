@@ -17,6 +17,7 @@ from websockets.frames import CloseCode
 from websockets.sync.server import Server, ServerConnection, serve
 
 from pisyft import untrusted
+from pisyft.audit import DONE, FAILED, REFUSED, AuditLog
 from pisyft.credentials import Credentials, CredentialsError
 from pisyft.limits import Limits, OverLimit
 from pisyft.refusals import NotPermitted
@@ -25,9 +26,9 @@ from pisyft.transport.door import Door, Listener
 from pisyft.transport.errors import ProtocolError
 from pisyft.transport.failures import describe
 from pisyft.transport.frames import (
+    NOT_LET_IN,
     OVER_LIMIT,
     PROTOCOL,
-    REFUSED,
     Batch,
     Call,
     Failure,
@@ -48,6 +49,8 @@ from pisyft.transport.values import pack, unpack
 
 logger = logging.getLogger(__name__)
 
+# After so long without a request, the audit log is complete.
+_SETTLE_SECONDS = 5
 # What a websocket's closing frame has room for.
 _REASON_BYTES = 123
 
@@ -65,8 +68,19 @@ class Calling(NamedTuple):
 
 
 class _Serving(threading.local):
+    """What a thread serves.
+
+    Attributes:
+        caller, address: who sent the message that is executed, and where from.
+        doing: what it asks for, as the audit log calls it.
+        error: what came of it.
+        reported: bytes of what the caller was told before the answer.
+    """
+
     def __init__(self, worker: Id) -> None:
-        self.caller = Caller(worker, is_peer=False)
+        self.caller, self.address = Caller(worker, is_peer=False), "-"
+        self.doing, self.reported = "", 0
+        self.error: Exception | None = None
 
 
 class PortInUse(OSError):
@@ -98,6 +112,7 @@ class WebsocketServerWorker(VirtualWorker):
         peer_verbs: the same, for peers.
         listener: a socket that listens already, in place of host and port.
         limits: how much of the worker its callers may take.
+        audit: where all requests are taken down.
 
     Raises:
         PortInUse: the address is taken, or not this machine's.
@@ -122,8 +137,10 @@ class WebsocketServerWorker(VirtualWorker):
         credentials: Credentials | None = None,
         listener: socket.socket | None = None,
         limits: Limits | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         self.host, self.port = host, port
+        self._audit = audit
         self._limits = limits or Limits()
         self._turn = Turn()
         self._sessions = Sessions()
@@ -147,7 +164,7 @@ class WebsocketServerWorker(VirtualWorker):
             if credentials.id != self.id:
                 raise CredentialsError(f"{credentials.certificate} is of {credentials.id}, not of {self.id}")
             tls = credentials.server_context()
-        self._door = Door(self._limits, tls)
+        self._door = Door(self._limits, tls, self._take_down_refusal)
         self._greeter = Greeter(self.id, self._door, self._limits, tls is not None, credentials is not None)
         # What a thread serves. While it waits for a peer, other threads serve others.
         self._serving = _Serving(self.id)
@@ -198,6 +215,8 @@ class WebsocketServerWorker(VirtualWorker):
             self._server.shutdown()
             for peer in self._peers:
                 peer.close()
+            if self._audit:
+                self._audit.settle()
 
     def stop(self) -> None:
         """Have `start()` return once the requests under way are answered. May be called in a signal handler.
@@ -212,30 +231,42 @@ class WebsocketServerWorker(VirtualWorker):
 
     def _serve(self, connection: ServerConnection) -> None:
         """Answer one connection's requests, in its thread."""
+        serving = self._serving
+        serving.address = connection.remote_address[0]
         try:
-            caller, session_name = self._greeter.greet(connection)
-            with self._sessions.joined((caller, session_name)) as session:
-                self._serving.caller = caller
+            serving.caller, session_name = self._greeter.greet(connection)
+            self._take_down("connect")
+            with self._sessions.joined((serving.caller, session_name)) as session:
                 self.object_store.serving.holding = session.holding
                 while (data := self._next_message(connection)) is not None:
                     for request in _requests(decode(data), self._limits.operations_per_message):
-                        answer = session.answer(request, lambda request: self._execute(request, connection))
+                        answer = session.answer(request, lambda request: self._answer(request, connection))
                         if answer is not None:
                             connection.send(encode(answer))
         except ConnectionClosed:
             logger.debug("a connection ended")
         except NotLetIn as error:
-            self._close(connection, REFUSED, error)
+            self._close(connection, NOT_LET_IN, error)
         except OverLimit as error:
+            self._take_down("message", error=error)
             self._close(connection, OVER_LIMIT, error)
         except (ProtocolError, TimeoutError) as error:
+            self._take_down("message", error=error)
             self._close(connection, CloseCode.PROTOCOL_ERROR, error)
+        finally:
+            if self._audit:
+                self._audit.settle()
 
     def _next_message(self, connection: ServerConnection) -> bytes | str | None:
         """What the caller sends next; None if it has nothing to say for so long that the connection is closed."""
         seconds = self._limits.idle_seconds
+        soon = min(seconds, _SETTLE_SECONDS)
         try:
-            return connection.recv(timeout=seconds)
+            if self._audit:
+                with suppress(TimeoutError):
+                    return connection.recv(timeout=soon)
+                self._audit.settle()
+            return connection.recv(timeout=seconds - soon if self._audit else seconds)
         except TimeoutError:
             connection.close(CloseCode.NORMAL_CLOSURE, f"limit idle_seconds: nothing was said for {seconds} s")
             return None
@@ -244,17 +275,49 @@ class WebsocketServerWorker(VirtualWorker):
         logger.warning("closing the connection from %s: %s", connection.remote_address[0], reason)
         connection.close(code, str(reason).encode("ascii", "replace")[:_REASON_BYTES].decode())
 
-    def _execute(self, request: Request | Call, connection: ServerConnection) -> Result | Failure:
+    def _answer(self, request: Request | Call, connection: ServerConnection) -> Result | Failure:
+        """Execute a request or call, and take it down."""
+        serving = self._serving
+        serving.error, serving.reported = None, 0
         if isinstance(request, Call):
-            return self._call_verb(request, connection)
+            serving.doing, received = "call", len(request.arguments)
+            answer = self._call_verb(request, connection)
+        else:
+            serving.doing, received = "pointer: delete", len(request.message)
+            answer = self._execute(request)
+        sent = serving.reported
+        if request.waits:
+            sent += len(answer.value if isinstance(answer, Result) else answer.text)
+        self._take_down(serving.doing, received, sent, serving.error)
+        return answer
+
+    def _take_down(self, what: str, received: int = 0, sent: int = 0, error: Exception | None = None) -> None:
+        """Put what this thread serves into the audit log."""
+        if self._audit is None:
+            return
+        serving, rule = self._serving, getattr(error, "rule", None)
+        decision = DONE if error is None else REFUSED if rule else FAILED
+        who, role = (serving.caller.id, serving.caller.role) if serving.caller.id != self.id else ("-", "-")
+        self._audit.record(who, role, serving.address, what, received, sent, decision, rule)
+
+    def _take_down_refusal(self, host: str, rule: str) -> None:
+        """Put somebody that the door does not let in into the audit log."""
+        if self._audit is not None:
+            self._audit.record("-", "-", host, "connect", decision=REFUSED, rule=rule)
+
+    def _execute(self, request: Request) -> Result | Failure:
         with self._turn:
             try:
                 if request.discard:
                     self.discard_objects(request.discard)
-                return Result(request.number, self.recv_msg(request.message) if request.message else b"")
+                if not request.message:
+                    return Result(request.number, b"")
+                self._serving.doing = "pointer: message"
+                return Result(request.number, self.recv_msg(request.message))
             except OverLimit:
                 raise
             except Exception as error:
+                self._serving.error = error
                 logger.debug("request %d of %s failed", request.number, self._caller.id, exc_info=True)
                 self.object_store.poison(request.returns, error)
                 return describe(request.number, error)
@@ -269,11 +332,14 @@ class WebsocketServerWorker(VirtualWorker):
         caller = self._caller
 
         def report(value: object) -> None:
+            packed = pack(value)
+            self._serving.reported += len(packed)
             with suppress(ConnectionClosed):  # the answer waits for the caller's next connection
-                connection.send(encode(Progress(call.number, pack(value))))
+                connection.send(encode(Progress(call.number, packed)))
 
         try:
             verb = self.find_verb(call.verb, caller)
+            self._serving.doing = call.verb
             arguments = unpack(call.arguments)
             if not isinstance(arguments, dict):
                 raise ProtocolError("a call's arguments have names")
@@ -282,6 +348,7 @@ class WebsocketServerWorker(VirtualWorker):
             raise
         except Exception as error:
             logger.debug("%s, called by %s, failed", call.verb, caller.id, exc_info=True)
+            self._serving.error = error
             return describe(call.number, error)
 
     def find_verb(self, name: str, caller: Caller) -> Callable:

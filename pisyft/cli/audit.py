@@ -1,0 +1,106 @@
+"""`pisyft audit`: who has asked a worker for what, and what has left it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import click
+
+from pisyft.audit import FILE, REFUSED, Entry, read, what_has_left
+from pisyft.cli.problems import Problem
+
+_SHOWN = 30
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Since(click.ParamType):
+    """A time of day and date in ISO 8601, or how long ago, as in 90m, 2h or 7d; as a datetime with a zone."""
+
+    name = "TIME"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, datetime):
+            return value
+        if value[:-1].isdigit() and value[-1] in _UNITS:
+            return datetime.now(timezone.utc) - timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither how long ago, as in 2h or 7d, nor a time, as in 2026-05-01T09:00", param, ctx
+            )
+
+
+@click.command()
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="The worker's folder of models, beside which its log is.",
+)
+@click.option("--file", type=click.Path(path_type=Path), help="The log, if the worker was started with --audit.")
+@click.option("--since", type=Since(), help="Only what was asked since then: 2h, 7d, or 2026-05-01T09:00.")
+@click.option("--refused", is_flag=True, help="Only what was refused.")
+@click.option("--all", "show_all", is_flag=True, help=f"Every line, not the last {_SHOWN} only.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: `entries`, and `left` with the totals.")
+def audit(
+    models: Path, file: Path | None, since: datetime | None, refused: bool, show_all: bool, as_json: bool
+) -> None:
+    """Show who has asked this Pi for what, what was refused, and what has left it.
+
+    \b
+    Examples, on the Pi:
+      pisyft audit
+      pisyft audit --since 2h --refused
+    """
+    file = file or models / FILE
+    try:
+        everything = list(read(file))
+    except FileNotFoundError as error:
+        raise Problem(f"there is no {file}: say where with --models DIR, or --file FILE") from error
+    except OSError as error:
+        raise Problem(f"{file} cannot be read: {error.strerror}") from error
+    in_time = [each for each in everything if since is None or datetime.fromisoformat(each.time) >= since]
+    entries = [each for each in in_time if not refused or each.decision == REFUSED]
+    left = what_has_left(in_time)
+    if as_json:
+        found = {"entries": [asdict(each) for each in entries], "left": [asdict(each) for each in left]}
+        click.echo(json.dumps(found, indent=2))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    shown = entries if show_all else entries[-_SHOWN:]
+    table = Table("when", "who", "role", "from", "what", "times", "bytes in", "bytes out", "decision", "rule")
+    for each in shown:
+        table.add_row(*map(_plain, _row(each)), style="red" if each.decision == REFUSED else "")
+    console.print(table)
+    if len(shown) < len(entries):
+        console.print(f"... and {len(entries) - len(shown)} lines before these: --all shows them")
+    if refused:
+        return
+    totals = Table("what has left this Pi, in answer to", "received by", "role", "times", "bytes")
+    for total in left:
+        totals.add_row(*map(_plain, (total.what, total.who, total.role, total.times, f"{total.bytes:,}")))
+    totals.add_section()
+    totals.add_row("all", "", "", str(sum(each.times for each in left)), f"{sum(each.bytes for each in left):,}")
+    console.print(totals)
+
+
+def _row(entry: Entry) -> tuple:
+    when = datetime.fromisoformat(entry.time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    sizes = f"{entry.received:,}", f"{entry.sent:,}"
+    return when, entry.who, entry.role, entry.address, entry.what, entry.times, *sizes, entry.decision, entry.rule or ""
+
+
+def _plain(value: object) -> str:
+    """As text that a terminal takes for nothing else: callers choose their ids."""
+    from rich.markup import escape
+
+    return escape("".join(letter if letter.isprintable() else "?" for letter in str(value)))
