@@ -77,10 +77,7 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut_off = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
         self._file = _PrivateFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8")
-        if cut_off:  # by a power cut
-            self._file.stream.write("\n")
         self._lock = threading.Lock()
         self._runs: dict[tuple, _Run] = {}
         self._settled = time.monotonic()
@@ -147,6 +144,8 @@ class _PrivateFile(RotatingFileHandler):
     def _open(self):
         file = open(self.baseFilename, self.mode, encoding=self.encoding, opener=_for_the_owner)  # noqa: SIM115
         os.fchmod(file.fileno(), 0o600)  # of a file that was there
+        if Path(self.baseFilename).read_bytes()[-1:] not in (b"", b"\n"):
+            file.write("\n")  # after a line that a power cut has cut off
         return file
 
     def handleError(self, record: logging.LogRecord) -> None:
