@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pisyft.credentials import COORDINATOR, PI, Credentials
+from pisyft.credentials import COORDINATOR, PI, Credentials, TokenCredentials, new_token, token_for
 from pisyft.files import write_whole
 from pisyft.limits import Limits, LimitsError
 
@@ -54,7 +54,7 @@ class Classroom:
         id: the member that this file is of: a Pi's id, or "coordinator".
         pis: where each Pi listens, `(host, port)`, by id.
         minimum: how many Pis must take part in a secure sum, at least.
-        credentials: the member's certificate and key, and the authority's certificate.
+        credentials: the member's certificate and key, or the coordinator's token, and the authority's certificate.
         limits: how much of this member's worker its callers may take.
         floor: over how many names a figure must be for this member's worker to tell it, at least.
     """
@@ -96,8 +96,10 @@ class Classroom:
         sections = {"certificates": dict, "limits": dict, "pi": dict}
         _only(values, {"classroom": str, "id": str, "minimum": int, "floor": int, **sections}, path, "")
         certificates = values.get("certificates", {})
-        _only(certificates, {"authority": str, "own": str, "key": str}, path, "certificates.")
-        for where, required in ((values, ("classroom", "id", "pi")), (certificates, ("authority", "own", "key"))):
+        _only(certificates, {"authority": str, "own": str, "key": str, "token": str}, path, "certificates.")
+        by_token = values.get("id") == COORDINATOR and "token" in certificates
+        own = ("authority", "token") if by_token else ("authority", "own", "key")
+        for where, required in ((values, ("classroom", "id", "pi")), (certificates, own)):
             for key in required:
                 if key not in where:
                     raise ClassroomError(f"{path} says nothing of {key}: compare it with one that is newly made")
@@ -120,10 +122,13 @@ class Classroom:
         if values["id"] not in (*pis, COORDINATOR):
             raise ClassroomError(f"{path} is of {values['id']!r}, which is no Pi of it: {', '.join(pis)}")
         files = {key: path.parent / name for key, name in certificates.items()}
-        credentials = Credentials.load(files["authority"], files["own"], files["key"])
+        if by_token:
+            credentials: Credentials = TokenCredentials.load_token(files["authority"], files["token"])
+        else:
+            credentials = Credentials.load(files["authority"], files["own"], files["key"], files.get("token"))
         if credentials.id != values["id"]:
             raise ClassroomError(
-                f"{path} is of {values['id']}, and the certificate {files['own']} of {credentials.id}: "
+                f"{path} is of {values['id']}, and the certificate {credentials.certificate} of {credentials.id}: "
                 "put each file into its own folder again"
             )
         try:
@@ -157,6 +162,7 @@ def create(
     name: str = "classroom",
     minimum: int = DEFAULT_MINIMUM,
     days: int = _DAYS,
+    token: bool = False,
 ) -> dict[str, Path]:
     """Make a classroom: an authority, and a folder for each Pi and for the coordinator.
 
@@ -166,6 +172,8 @@ def create(
         folder: where to; new or empty.
         pis: where each Pi will listen, `(host, port)`, by id.
         days: how long the certificates are good for.
+        token: whether the coordinator has a token in place of a certificate. Pis have certificates in any case: who is
+            a peer is not to be had by a token.
 
     Returns:
         The `classroom.toml` of each member, by id; the coordinator's is "coordinator".
@@ -184,15 +192,23 @@ def create(
     authority = _Authority(name, days)
     authority.save(folder / "authority")
     made = {}
+    secret = new_token() if token else None
     for member, hosts in {COORDINATOR: [], **{pi: [host] for pi, (host, _) in pis.items()}}.items():
         own = folder / member
         own.mkdir(parents=True)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = authority.sign(key.public_key(), member, COORDINATOR if member == COORDINATOR else PI, hosts)
+        files = {"authority": "authority.pem"}
         write_whole(own / "authority.pem", _pem(authority.certificate))
-        write_whole(own / f"{member}.pem", _pem(certificate))
-        write_whole(own / f"{member}.key", _key_pem(key), mode=0o600)
-        write_whole(own / CONFIGURATION, _configuration(name, member, minimum, pis).encode())
+        if secret is None or member != COORDINATOR:
+            files |= {"own": f"{member}.pem", "key": f"{member}.key"}
+            write_whole(own / f"{member}.pem", _pem(certificate))
+            write_whole(own / f"{member}.key", _key_pem(key), mode=0o600)
+        if secret is not None:
+            files["token"] = f"{member}.token"
+            shown = secret if member == COORDINATOR else token_for(secret, member)
+            write_whole(own / f"{member}.token", shown.hex().encode(), mode=0o600)
+        write_whole(own / CONFIGURATION, _configuration(name, member, minimum, files, pis).encode())
         made[member] = own / CONFIGURATION
     return made
 
@@ -282,7 +298,9 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _configuration(name: str, member: str, minimum: int, pis: Mapping[str, tuple[str, int]]) -> str:
+def _configuration(
+    name: str, member: str, minimum: int, files: Mapping[str, str], pis: Mapping[str, tuple[str, int]]
+) -> str:
     lines = [
         f"classroom = {_quoted(name)}",
         f"id = {_quoted(member)}  # who this file is of",
@@ -290,9 +308,7 @@ def _configuration(name: str, member: str, minimum: int, pis: Mapping[str, tuple
         f"floor = {DEFAULT_FLOOR}  # names that a figure must be over to be told",
         "",
         "[certificates]",
-        'authority = "authority.pem"',
-        f'own = "{member}.pem"',
-        f'key = "{member}.key"',
+        *(f'{key} = "{file}"' for key, file in files.items()),
     ]
     for pi, (host, port) in pis.items():
         lines += ["", f"[pi.{pi}]", f"host = {_quoted(host)}", f"port = {port}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import ssl
 import stat
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+_TOKEN_BYTES = 32
 COORDINATOR, PI = ROLES = ("coordinator", "pi")
 
 
@@ -34,11 +37,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class Credentials:
-    """A member's certificate and key, and the certificate of the authority that signs all members'.
+    """How a member proves who it is, and the certificate of the authority that signs all members'.
 
     Attributes:
         authority, certificate, key: the files.
         id, role: who the certificate is of.
+        token: of a Pi, what a coordinator may show it in place of a certificate; None takes certificates only.
     """
 
     authority: Path
@@ -46,9 +50,10 @@ class Credentials:
     key: Path = field(repr=False)
     id: str
     role: str
+    token: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def load(cls, authority: Path, certificate: Path, key: Path) -> Credentials:
+    def load(cls, authority: Path, certificate: Path, key: Path, token: Path | None = None) -> Credentials:
         """Check that the files are there and fit each other.
 
         Raises:
@@ -76,19 +81,30 @@ class Credentials:
         identity = _identity({attribute.oid: str(attribute.value) for attribute in own.subject})
         if identity is None:
             raise CredentialsError(f"{certificate} does not say whose it is: take one from pisyft classroom create")
-        credentials = cls(authority, certificate, key, identity.id, identity.role)
+        of_pi = read_token(token) if token else None
+        credentials = cls(authority, certificate, key, identity.id, identity.role, of_pi)
         credentials.server_context()  # does the key fit?
         return credentials
 
     def server_context(self) -> ssl.SSLContext:
         """What a worker needs to prove who it is, and to ask callers for the same."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.verify_mode = ssl.CERT_REQUIRED
+        # Whoever shows none must show the token, before anything else.
+        context.verify_mode = ssl.CERT_OPTIONAL if self.token else ssl.CERT_REQUIRED
         return self._prepared(context)
 
     def client_context(self) -> ssl.SSLContext:
         """What a caller needs. The worker's certificate must be of the id that is asked for, wherever it listens."""
         return self._prepared(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def authorization(self, worker: str) -> str | None:
+        """What to say to a worker, once its certificate was checked; None, where a certificate says enough."""
+        return None
+
+    def accepts(self, authorization: str) -> bool:
+        """Whether somebody without a certificate has said what a coordinator says."""
+        expected = _bearer(self.token) if self.token else ""
+        return bool(expected) and hmac.compare_digest(expected.encode(), authorization.encode())
 
     def _prepared(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -100,6 +116,64 @@ class Credentials:
                 f"{self.key} is not the key of {self.certificate} ({error.reason or error}): take both from one folder"
             ) from error
         return context
+
+
+class TokenCredentials(Credentials):
+    """A coordinator's, which shows a token in place of a certificate: `key` is the token's file.
+
+    Every Pi is shown a token of its own, made from the coordinator's, so that no Pi can call the others with what it
+    was shown.
+    """
+
+    @classmethod
+    def load_token(cls, authority: Path, token: Path) -> TokenCredentials:
+        """Check that the files are there.
+
+        Raises:
+            CredentialsError: they are not. The text names the file and the mend.
+        """
+        _read(authority)
+        return cls(authority, authority, token, COORDINATOR, COORDINATOR, read_token(token))
+
+    def authorization(self, worker: str) -> str | None:
+        return _bearer(token_for(self.token, worker)) if self.token else None
+
+    def _prepared(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_verify_locations(self.authority)
+        return context
+
+
+def new_token() -> bytes:
+    """A token that nobody can guess."""
+    return secrets.token_bytes(_TOKEN_BYTES)
+
+
+def token_for(token: bytes, worker: str) -> bytes:
+    """What a worker is shown: tells nothing of the token, nor of what others are shown."""
+    return hmac.digest(token, f"pisyft token for {worker}".encode(), "sha256")
+
+
+def read_token(file: Path) -> bytes:
+    """The token in a file.
+
+    Raises:
+        CredentialsError: there is none, or others can read it.
+    """
+    _check_key_file(file)
+    try:
+        token = bytes.fromhex(file.read_text(encoding="ascii"))
+    except OSError as error:
+        raise CredentialsError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError:
+        token = b""
+    if len(token) != _TOKEN_BYTES:
+        raise CredentialsError(f"{file} is no token: copy it again from where it was made")
+    return token
+
+
+def _bearer(token: bytes) -> str:
+    return f"Bearer {token.hex()}"
 
 
 def identity_of(connection: object) -> Identity | None:

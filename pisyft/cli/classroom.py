@@ -22,7 +22,8 @@ def classroom() -> None:
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"), show_default=True)
 @click.option("--name", default="classroom", show_default=True)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Pis that a secure sum needs.")
-def create(pis: tuple, into: Path, name: str, minimum: int) -> None:
+@click.option("--token", is_flag=True, help="The coordinator shows a token in place of a certificate.")
+def create(pis: tuple, into: Path, name: str, minimum: int, token: bool) -> None:
     """Make an authority, and for each Pi and the coordinator a folder with certificate, key and classroom.toml.
 
     \b
@@ -35,7 +36,7 @@ def create(pis: tuple, into: Path, name: str, minimum: int) -> None:
     if len(by_id) < len(pis):
         raise Problem("a Pi is named twice: every Pi has its own id")
     try:
-        made = create(into, by_id, name, minimum)
+        made = create(into, by_id, name, minimum, token=token)
     except ClassroomError as error:
         raise Problem(str(error)) from error
     except OSError as error:

@@ -67,7 +67,7 @@ from pisyft.transport.frames import (
 )
 from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
-from pisyft.transport.tls import Verifier, why_not_let_in, why_not_trusted
+from pisyft.transport.tls import WIRE, Verifier, why_not_let_in, why_not_trusted
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
@@ -203,6 +203,7 @@ class WebsocketClientWorker(BaseWorker):
 
     def _open(self, deadline: float) -> None:
         """Make the connection and exchange greetings."""
+        shown = self._credentials.authorization(str(self.id)) if self._credentials else None
         with self._explained(), ExitStack() as until_greeted:
             connection = until_greeted.enter_context(
                 connect(
@@ -215,6 +216,8 @@ class WebsocketClientWorker(BaseWorker):
                     proxy=None,
                     open_timeout=max(0.1, deadline - time.monotonic()),
                     max_size=self._max_frame_bytes,
+                    additional_headers={"Authorization": shown} if shown else None,
+                    logger=WIRE,
                 )
             )
             welcome = self._greet(connection, deadline)
@@ -288,8 +291,12 @@ class WebsocketClientWorker(BaseWorker):
 
     def _why_not_greeted(self, error: Exception) -> tuple[type[TransportError], str, str]:
         """The kind of error, what is wrong, and what to do, when a connection was made and no greeting came."""
-        if isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            told = (error.response.body or b"")[:200].decode("ascii", "replace")
+        status = error.response.status_code if isinstance(error, InvalidStatus) else None
+        told = (error.response.body or b"")[:200].decode("ascii", "replace") if isinstance(error, InvalidStatus) else ""
+        if status == HTTPStatus.UNAUTHORIZED:
+            advice = "Use the files of one classroom on all machines, as pisyft classroom create made them."
+            return CallerRefused, f"it does not let you in: {told}", advice
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             return LimitExceeded, f"it does not let you in ({told})", _RAISE_LIMIT
         if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == NOT_LET_IN:
             return (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
-from pisyft.credentials import COORDINATOR, PI, Identity, identity_of
+from pisyft.credentials import COORDINATOR, PI, Credentials, Identity, identity_of
 from pisyft.limits import Limits
 from pisyft.transport.door import Door
 from pisyft.transport.errors import ProtocolError
@@ -48,18 +48,26 @@ class Greeter:
         door: is told of who is not who it says.
         limits: of the worker.
         is_secure: whether callers come over TLS.
-        knows_members: whether they have certificates of the worker's classroom.
+        credentials: the worker's in a classroom; callers then prove that they are of it.
     """
 
-    def __init__(self, me: Id, door: Door, limits: Limits, is_secure: bool, knows_members: bool) -> None:
+    def __init__(self, me: Id, door: Door, limits: Limits, is_secure: bool, credentials: Credentials | None) -> None:
         self._me, self._door, self._limits = me, door, limits
-        self._is_secure, self._knows_members = is_secure, knows_members
+        self._is_secure, self._credentials = is_secure, credentials
         self._incarnation = os.urandom(16)
 
     def check_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer whoever the door has let in to be told why it may not stay. `process_request` of the server."""
-        refusal = self._door.refusal(connection.remote_address)
-        return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, refusal) if refusal else None
+        """Answer whoever may not stay, before anything else is read. `process_request` of the server."""
+        if refusal := self._door.refusal(connection.remote_address):
+            return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, refusal)
+        if self._credentials is None or identity_of(connection.socket) is not None:
+            return None
+        shown = request.headers.get_all("Authorization")
+        if len(shown) == 1 and self._credentials.accepts(shown[0]):
+            return None
+        self._door.login_failed(connection.remote_address)
+        problem = "your token is not the one that it knows" if shown else "you show neither certificate nor token"
+        return connection.respond(http.HTTPStatus.UNAUTHORIZED, problem)
 
     def greet(self, connection: ServerConnection) -> tuple[Caller, bytes]:
         """Exchange greetings; who calls, and the name of its session.
@@ -80,9 +88,10 @@ class Greeter:
         address = connection.remote_address
         if not self._is_secure and not ipaddress.ip_address(address[0]).is_loopback:
             logger.warning("%s is connected in the clear, and could be anybody", address[0])
-        if self._knows_members:
+        if self._credentials is not None:
             try:
-                _check_identity(identity_of(connection.socket), caller)
+                # Who has no certificate has shown the token, which makes nobody a peer.
+                _check_identity(identity_of(connection.socket) or Identity(COORDINATOR, COORDINATOR), caller)
             except NotLetIn:
                 self._door.login_failed(address)
                 raise
@@ -90,14 +99,12 @@ class Greeter:
         return caller, hello.session
 
 
-def _check_identity(identity: Identity | None, caller: Caller) -> None:
-    """Make sure that a caller is who it says, by its certificate.
+def _check_identity(identity: Identity, caller: Caller) -> None:
+    """Make sure that a caller is who it proved to be.
 
     Raises:
         NotLetIn: it is not.
     """
-    if identity is None:
-        raise NotLetIn("your certificate does not say who you are")
     if identity.role != (PI if caller.is_peer else COORDINATOR):
         raise NotLetIn(f"you call as a {caller.role}, with the certificate of a {identity.role}")
     if caller.is_peer and caller.id != identity.id:

@@ -43,7 +43,7 @@ from pisyft.transport.frames import (
 from pisyft.transport.greeting import Caller, Greeter, NotLetIn
 from pisyft.transport.sessions import Sessions
 from pisyft.transport.store import WorkerStore
-from pisyft.transport.tls import server_context
+from pisyft.transport.tls import WIRE, server_context
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
@@ -165,7 +165,7 @@ class WebsocketServerWorker(VirtualWorker):
                 raise CredentialsError(f"{credentials.certificate} is of {credentials.id}, not of {self.id}")
             tls = credentials.server_context()
         self._door = Door(self._limits, tls, self._take_down_refusal)
-        self._greeter = Greeter(self.id, self._door, self._limits, tls is not None, credentials is not None)
+        self._greeter = Greeter(self.id, self._door, self._limits, tls is not None, credentials)
         # What a thread serves. While it waits for a peer, other threads serve others.
         self._serving = _Serving(self.id)
 
@@ -199,7 +199,7 @@ class WebsocketServerWorker(VirtualWorker):
             compression=None,
             open_timeout=self._limits.handshake_seconds,
             max_size=self._limits.frame_bytes,
-            logger=logger,
+            logger=WIRE,
         )
         self._server.handler = self._door.attended(self._server.handler)
         try:

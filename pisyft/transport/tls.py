@@ -10,6 +10,9 @@ import ssl
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
+# For websockets, which would log headers, tokens among them, and what is in messages.
+WIRE = logging.getLogger("pisyft.transport.wire")
+WIRE.setLevel(logging.INFO)
 
 
 def server_context(cert_path: str | Path, key_path: str | Path) -> ssl.SSLContext:
