@@ -159,7 +159,7 @@ function card(pi, highest, newest) {
     { class: `card ${kind}`, "data-pi": pi.id, "data-online": String(pi.online), "data-since": pi.since, pi: place(pi.id) },
     h("header", {}, h("h3", {}, pi.id), h("span", { class: `badge ${kind}` }, ...badge)),
     h("p", { class: "model" }, (pi.board?.model || pi.address).replace(/ Rev [\d.]+$/, "")),
-    h("p", { class: "doing" }, doing),
+    h("p", { class: "doing" }, doing, doing.startsWith("Training:") ? h("span", { class: "unit" }, " names") : null),
   );
   if (state.run?.state === "running") {
     const done = !training ? 0 : training.finished ? 1 : Math.min(1, training.names / training.of);
@@ -184,7 +184,7 @@ function whatItDoes(pi, training) {
   if (pi.online === null) return "Asking it";
   if (!pi.online) return "Cannot be reached";
   if (training?.finished && pi.doing === "training") return "Trained";
-  if (training && !training.finished) return `Training: ${number(training.names)} of ${number(training.of)} names`;
+  if (training && !training.finished) return `Training: ${number(Math.min(training.names, training.of))} of ${number(training.of)}`;
   if (pi.doing === "idle" && isInRound(pi.id)) return DOING["in a round"];
   return DOING[pi.doing] ?? pi.doing ?? "Waiting";
 }
@@ -198,7 +198,7 @@ function isInRound(pi) {
 function facts(pi, newest) {
   const board = pi.board ?? {};
   const entries = [];
-  const fact = (label, value, kind = "") => entries.push(h("span", { class: kind }, `${label} `, h("b", {}, value)));
+  const fact = (label, value, kind = "") => entries.push(h("span", { class: kind }, h("i", {}, `${label} `), h("b", {}, value)));
   if (typeof board.temperature_celsius === "number") {
     const hot = board.temperature_celsius >= HOT_CELSIUS;
     fact(hot ? "hot:" : "", `${board.temperature_celsius.toFixed(0)} °C`, hot ? "hot" : "");
@@ -207,7 +207,7 @@ function facts(pi, newest) {
     fact("memory free", `${gigabytes(board.memory_available_bytes)} of ${gigabytes(board.memory_bytes)} GB`);
   }
   if (!pi.released) fact("model", "none yet");
-  else fact("model", `version ${pi.released}${pi.released < newest ? `, lacks ${newest}` : ""}`, pi.released < newest ? "hot" : "");
+  else fact("model", `v${pi.released}${pi.released < newest ? `, lacks v${newest}` : ""}`, pi.released < newest ? "hot" : "");
   return h("p", { class: "facts" }, entries);
 }
 
@@ -344,7 +344,7 @@ const WIDE = 640;
 function layout(pis) {
   const n = pis.length;
   const radius = n <= 4 ? 50 : n <= 7 ? 40 : n <= 12 ? 30 : 20;
-  const reach = { x: WIDE / 2 - radius - (n <= 4 ? 24 : 40), y: n === 2 ? 0 : 205 };
+  const reach = { x: WIDE / 2 - radius - (n <= 4 ? 24 : n <= 7 ? 40 : 105), y: n === 2 ? 0 : n <= 12 ? 205 : 235 };
   const label = 60;
   const middle = { x: WIDE / 2, y: n === 2 ? 150 : reach.y + radius + label };
   const first = n === 2 ? Math.PI : -Math.PI / 2;
@@ -357,11 +357,20 @@ function layout(pis) {
   return { radius, at, middle, high: Math.max(lowest + radius + label, n === 2 ? 300 : 0) };
 }
 
+/** Where a Pi's name stands, seen from the Pi: away from the lines, and where many are in a ring, beside it. */
+function labelPlace(at, middle, radius, n) {
+  const aside = at.x - middle.x;
+  if (n > 7 && Math.abs(aside) > 0.35 * Math.hypot(aside, at.y - middle.y)) {
+    return { x: Math.sign(aside) * (radius + 16), y: 0, anchor: aside > 0 ? "start" : "end" };
+  }
+  return { x: 0, y: at.y < middle.y - 20 ? -radius - 36 : radius + 31, anchor: "middle" };
+}
+
 function drawRound(round) {
   const pis = allInRound(round);
   const { radius, at, middle, high } = layout(pis);
   const hub = pis.length > 12 ? 44 : 58;
-  const svg = s("svg", { viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-labelledby": "sentence" });
+  const svg = s("svg", { class: pis.length > 12 ? "crowd" : null, viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-labelledby": "sentence" });
   const behind = s("g"), front = s("g");
   if (round.protocol === "additive" && pis.length <= 12) {
     for (const from of pis) for (const to of pis) if (from !== to) behind.append(shareLine(from, to, at, radius));
@@ -382,15 +391,15 @@ function drawRound(round) {
       s("path", { class: "head", d: "M0 -9 L15 0 L0 9 Z", transform: `translate(${x2} ${y2}) rotate(${angle})`, stroke: "none" }),
     ));
     const around = 2 * Math.PI * radius;
-    const above = at[pi].y < middle.y - 20; // on the far side of the lines
+    const label = labelPlace(at[pi], middle, radius, pis.length);
     front.append(s(
       "g", { class: "node", "data-node": pi, pi: place(pi), transform: `translate(${at[pi].x} ${at[pi].y})` },
       s("circle", { class: "disc", r: radius }),
       s("circle", { class: "ring", r: radius, transform: "rotate(-90)", "stroke-dasharray": around, "stroke-dashoffset": around }),
       s("circle", { class: "inner", r: radius - 8 }),
       s("text", { class: "letter" }, pi.slice(0, 1).toUpperCase()),
-      s("text", { class: "name", y: above ? -radius - 36 : radius + 31 }, pi.length > 14 ? `${pi.slice(0, 13)}…` : pi),
-      s("text", { class: "note", y: above ? -radius - 14 : radius + 53 }),
+      s("text", { class: "name", x: label.x, y: label.y, "text-anchor": label.anchor }, pi.length > 14 ? `${pi.slice(0, 13)}…` : pi),
+      s("text", { class: "note", x: label.x, y: label.y + 22, "text-anchor": label.anchor }),
     ));
   }
   front.append(s(
@@ -464,7 +473,7 @@ function updateRound(round, current) {
 function nodeNote(round, pi, training, out) {
   if (out) return state.pis[pi]?.online === false ? "offline" : "not in it";
   if (!training) return "";
-  if (!training.finished) return `${Math.round((100 * training.names) / training.of)}%`;
+  if (!training.finished) return `${Math.round(100 * Math.min(1, training.names / training.of))}%`;
   return training.loss === null ? "trained" : `loss ${training.loss.toFixed(2)}`;
 }
 
