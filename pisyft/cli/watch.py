@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pisyft.lab import Lab
 
 DEFAULT_PORT = 8778
-_RUN, _LAB_RUN = Path("artifacts/train"), Path("artifacts/watch")
+_RUN = Path("artifacts/train")
 
 
 @click.command()
@@ -36,7 +36,7 @@ _RUN, _LAB_RUN = Path("artifacts/train"), Path("artifacts/watch")
 @click.option(
     "--run",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that pisyft train writes to (its --out).  [default: artifacts/train; with --lab artifacts/watch]",
+    help="The folder that pisyft train writes to (its --out).  [default: artifacts/train; with --lab a temporary one]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows the page to the whole network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
@@ -88,6 +88,7 @@ def watch(
     from contextlib import ExitStack, suppress
 
     from pisyft.cli.lab import end_on_sigterm, worker_ids
+    from pisyft.events import FILE
     from pisyft.lab import Lab, LabError
     from pisyft.page.sections import Sections
 
@@ -103,7 +104,6 @@ def watch(
         raise Problem(f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --port") from error
     end_on_sigterm()
     url = _url(host, listener.getsockname()[1], token)
-    run = run or (_LAB_RUN if lab else _RUN)
     with ExitStack() as until_stopped:
         until_stopped.callback(listener.close)
         try:
@@ -116,12 +116,15 @@ def watch(
                 room = opened.classroom
                 assert room is not None
                 addresses = opened.addresses
+                run = run or opened.folder / "run"
+                (run / FILE).unlink(missing_ok=True)  # of an earlier lab, whose workers are gone
                 training = until_stopped.enter_context(Training(opened, run, rounds, aggregation))
         except LabError as error:
             raise Problem(str(error)) from error
 
         from pisyft.page.watch import Watch
 
+        run = run or _RUN
         credentials = room.credentials if room else None
         name = room.name if room else "classroom"
         hint = "Training begins in a moment." if lab else _command(classroom, workers, run)

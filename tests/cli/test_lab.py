@@ -69,10 +69,12 @@ def test_a_lab_tells_where_its_workers_are_and_ends_with_ctrl_c(names_folder, tm
 
 def test_a_watched_lab_trains_when_somebody_looks_and_leaves_nothing_when_it_is_stopped(names_folder, tmp_path):
     temporary, run = tmp_path / "temporary", tmp_path / "run"
+    run.mkdir()
+    (run / events.FILE).write_text("of an earlier lab")
     lab = ("--lab", "--workers", 2, "--names", names_folder, "--rounds", 1000, "--run", run)
     with started(temporary, "classroom", "watch", *lab, "--port", 0) as process:
         url = lines_until(process, "Training begins when somebody opens the page.")[-2].split()[0]
-        assert not run.exists()
+        assert not (run / events.FILE).exists()
         viewer = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=PATIENCE_SECONDS)
         viewer.request("GET", "/events")
         viewer.getresponse()

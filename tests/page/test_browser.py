@@ -197,7 +197,8 @@ def test_a_class_watches_a_training_in_which_a_worker_dies(names_folder, tmp_pat
             assert page.text("#figure-round") == f"{ROUNDS} of {ROUNDS}"
             assert page.text("#figure-online") == "2 of 3"
             assert "Cannot be reached" in page.text('[data-pi="carol"]')
-            wait_until(lambda: page.text("#figure-released") == "v1", "the release is shown")
+            wait_until(lambda: "model v1" in page.text('[data-pi="alice"]'), "alice has the release")
+            assert page.text("#figure-released") == "v1"
             assert page.count("#curves .together") == 3
             # Each worker has fewer than ten held-out names of every language.
             assert "No worker has enough of these names of any one language" in page.text("#confusion")
