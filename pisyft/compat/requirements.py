@@ -13,6 +13,8 @@ SYFT_PROTO = "0.5.3"
 NEWEST_TESTED_TORCH = (2, 13)
 WITHOUT_DEPENDENCIES = (f"syft=={PYSYFT}", f"syft-proto=={SYFT_PROTO}")
 
+_warned: dict = {}
+
 
 class PySyftMissing(ImportError):
     """PySyft 0.2.9 is not installed, or another release of it is. The text says what to type."""
@@ -50,4 +52,6 @@ def warn_of_untested_torch() -> None:
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if numbers > NEWEST_TESTED_TORCH:
         newest = ".".join(map(str, NEWEST_TESTED_TORCH))
-        warnings.warn(f"PiSyft was tested with PyTorch up to {newest}; this is {version}", stacklevel=2)
+        text = f"PiSyft was tested with PyTorch up to {newest}; this is {version}"
+        # Explicitly, since a warning with a place in a file prints that line of it, too.
+        warnings.warn_explicit(text, UserWarning, "pisyft", 1, registry=_warned)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pisyft.compat.registry import Moment, repair
+from pisyft.compat.remote_functions import runs_on_workers
 from pisyft.compat.secure_random import KeyedSource, integers, permutation, unsigned_integers
 
 _UPSTREAM = "none: PySyft draws from the seedable generators of PyTorch and NumPy"
@@ -47,15 +48,6 @@ def _numpy_randint(low, high, size=None, dtype=np.int64) -> np.ndarray:
 
 _TORCH = _Instead(torch, randint=_randint, randperm=permutation)
 _NUMPY = _Instead(np, random=_Instead(np.random, randint=_numpy_randint))
-
-
-def _runs_on_workers(function, module: types.ModuleType):
-    """`function`, which a coordinator may now have executed by a worker, under a name of PySyft's `module`."""
-    from syft.generic.utils import allow_command
-
-    function.__module__ = module.__name__
-    setattr(module, function.__name__, function)
-    return allow_command(function)
 
 
 @repair(
@@ -140,7 +132,7 @@ def securenn_masks() -> None:
     def draw_number(low: int, high: int, dtype: str) -> torch.Tensor:
         return integers(low, high, (1,), getattr(torch, dtype))
 
-    draw_number = _runs_on_workers(draw_number, securenn)
+    draw_number = runs_on_workers(draw_number, securenn)
 
     def common_number(low, high, dtype, workers):
         first = remote(draw_number, location=workers[0])(low, high, str(dtype).removeprefix("torch."))
@@ -178,7 +170,7 @@ def shares_of_zero() -> None:
     def draw_key() -> torch.Tensor:
         return integers(-(2**63), 2**63, (_KEY_WORDS,))
 
-    draw_key = _runs_on_workers(draw_key, przs)
+    draw_key = runs_on_workers(draw_key, przs)
 
     def setup(workers) -> None:
         """Give each worker one key in common with the next and one with the worker before."""
@@ -202,7 +194,7 @@ def shares_of_zero() -> None:
     def next_elements(generator, ring_size=przs.RING_SIZE, shape=(1,)) -> torch.Tensor:
         return integers(0, ring_size, shape, source=generator)
 
-    przs._initialize_generators = _runs_on_workers(_initialize_generators, przs)
+    przs._initialize_generators = runs_on_workers(_initialize_generators, przs)
     przs.PRZS.setup = staticmethod(setup)
     przs.__dict__["__get_next_elem"] = next_elements
     przs.torch = _Instead(
@@ -222,7 +214,7 @@ def masks_of_norms() -> None:
         return integers(low, high, shape, getattr(torch, dtype))
 
     # Beside other randomness: `linalg`, which calls this, imports all of SciPy, where there is a SciPy.
-    draw_mask = _runs_on_workers(draw_mask, przs)
+    draw_mask = runs_on_workers(draw_mask, przs)
 
     def random_shares(self, low, high):
         """Each worker draws its own share, low <= n < high, so that nobody knows their sum."""

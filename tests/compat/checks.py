@@ -247,6 +247,15 @@ def maximum_of_nothing():
 
 
 @check
+def maximum_of_equals():
+    syft, workers = hooked()
+    assert shared(syft, [3.0, 1.0, 3.0], workers).max().get().float_precision() == 3
+    assert shared(syft, [1.0, 3.0, 3.0], workers).argmax().get().float_precision() == 1
+    rows = shared(syft, [[2.0, 2.0], [-1.0, 0.0]], workers)
+    assert rows.max(dim=1).get().float_precision().tolist() == [2.0, 0.0]
+
+
+@check
 def comparisons():
     syft, workers = hooked()
     x, y = torch.tensor([1.5, -2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0])
@@ -276,6 +285,19 @@ def sums_of_small_integers():
     _, workers = hooked()
     x = torch.tensor([1.0, 3.0, -2.0]).fix_precision(dtype="int").share(*workers[:2], crypto_provider=workers[2])
     assert x.max().get().float_precision() == 3
+
+
+@check
+def truncation_in_32_bits():
+    _, (alice, bob, carol) = hooked()
+
+    def tens():
+        x = torch.full((1000,), 10.0).fix_precision(dtype="int")
+        return x.share(alice, bob, crypto_provider=carol)
+
+    for product in (tens() * tens(), tens() * torch.full((1000,), 10.0).fix_precision(dtype="int")):
+        assert torch.allclose(product.get().float_precision(), torch.full((1000,), 100.0), atol=2e-3)
+    assert torch.allclose((tens() / -3).get().float_precision(), torch.full((1000,), -10 / 3), atol=2e-3)
 
 
 @check
@@ -486,6 +508,38 @@ syft.kept_to_the_end = torch.tensor([1.0]).send(alice)
     command = [sys.executable, "-c", program.format(except_for=switched_off)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+@check
+def pointers_to_plans():
+    syft, (alice, bob, _) = hooked()
+    problems = []
+    sys.unraisablehook = problems.append
+
+    def objects():
+        return len(alice.object_store.current_objects())
+
+    syft.local_worker.object_store.trash_capacity = 0
+    before = objects()
+    plan = syft.func2plan(args_shape=[(1,)])(lambda x: x + 1)
+    to_both = plan.send(alice, bob)
+    assert objects() > before
+    del to_both
+    assert plan.send(alice)(torch.tensor([1.0]).send(alice)).get() == 2
+    pointer = syft.PointerPlan(location=alice, id_at_location=plan.send(alice).id_at_location)
+    with_plan = objects()
+    del pointer
+    assert objects() < with_plan
+    assert not problems, problems
+
+
+@check
+def workers_made_again():
+    syft, workers = hooked()
+    shared(syft, [1.0], workers) * shared(syft, [1.0], workers)
+    again = [syft.VirtualWorker(syft.hook, id=worker.id) for worker in workers]
+    product = shared(syft, [3.0], again) * shared(syft, [2.0], again)
+    assert torch.allclose(product.get().float_precision(), torch.tensor([6.0]), atol=2e-3)
 
 
 @check

@@ -1,4 +1,4 @@
-"""Pointers that are deleted while Python shuts down."""
+"""Pointers that are deleted: while Python shuts down, and those to plans."""
 
 import functools
 import sys
@@ -25,3 +25,22 @@ def pointers_at_exit() -> None:
             original(self)
 
     ObjectPointer.__del__ = __del__
+
+
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="none: PySyft sends the id of a plan where its message takes a list of ids",
+    broke="'Exception ignored in ... PointerPlan.__del__: 'int' object is not iterable', and the plan stays remote",
+)
+def pointers_to_plans() -> None:
+    from syft.generic.pointers.object_pointer import ObjectPointer
+    from syft.generic.pointers.pointer_plan import PointerPlan
+
+    delete = ObjectPointer.__del__
+
+    def __del__(self) -> None:
+        # A plan keeps one pointer for each worker that it was sent to. One to several workers owns none of them.
+        if len(self._locations) == 1:
+            delete(self)
+
+    PointerPlan.__del__ = __del__

@@ -1,0 +1,28 @@
+"""Workers that are made again, as a notebook does whose cell runs a second time."""
+
+# PySyft is patched here, which types cannot describe.
+# mypy: disable-error-code="method-assign"
+
+import functools
+
+from pisyft.compat.registry import Moment, repair
+
+
+@repair(
+    Moment.AFTER_IMPORT,
+    upstream="none: PySyft has a worker of a known id share all with the one before, then makes it a new crypto store",
+    broke="shares of a worker made again cannot be multiplied nor compared: 'doesn't have enough primitives left'",
+)
+def workers_made_again() -> None:
+    from syft.workers.base import BaseWorker
+
+    original = BaseWorker.__init__
+
+    @functools.wraps(original)
+    def __init__(self, *args, **kwargs) -> None:
+        original(self, *args, **kwargs)
+        for known in self._known_workers.values():
+            if known.id == self.id and known.object_store is self.object_store:
+                self.crypto_store = known.crypto_store
+
+    BaseWorker.__init__ = __init__
