@@ -50,41 +50,43 @@ def truncation_in_32_bits() -> None:
 
     divide = AdditiveSharingTensor._public_div
 
-    # Two shares a and b, read as unsigned, add up to n + 2**30, and to 2**32 more where the sum wraps around. For
-    # -2**30 <= n < 2**30, n + 2**30 is below 2**31, so that the sum wraps around exactly where a or b is 2**31 or more
-    # (Rathee et al., "SiRnn: A Math Library for Secure RNN Inference", 2021: "MSB-to-Wrap"). Each worker divides its
-    # share, and 2**32 / divisor is taken off where `a_high or b_high`, which is computed on shares, too.
+    # Two shares a and b add up to n, or are off by 2**32 where the sum wraps around. For |n| < 2**30, it is too large
+    # exactly where a >= 2**30 and b >= 0, and too small exactly where a < -2**30 and b < 0. That is computed on shares,
+    # too, and 2**32 / divisor is taken off the quotient or added to it.
 
-    def divided_share(share, divisor, is_first: bool):
-        """A worker's part of the quotient, whether its share is 2**31 or more, and zero."""
-        half = 2**30 if is_first else 0
-        unsigned = (share.long() + half) % 2**32
-        # One worker rounds down and the other up, so that their errors cancel.
-        dividend = unsigned - half if is_first else -unsigned
-        quotient = torch.div(dividend, divisor, rounding_mode="floor")
-        return (quotient if is_first else -quotient).int(), (unsigned >= 2**31).int(), torch.zeros_like(share)
+    def part_of_first(share, divisor):
+        """The quotient of a, rounded down; a >= 2**30; a >= 2**30 or a < -2**30; zero."""
+        share = share.long()
+        large, small = share >= 2**30, share < -(2**30)
+        part = torch.div(share, divisor, rounding_mode="floor")
+        return part.int(), large.int(), (large | small).int(), torch.zeros_like(share).int()
 
-    divided_share = runs_on_workers(divided_share, spdz)
+    def part_of_second(share, divisor):
+        """The quotient of b, rounded up, so that what leaves no remainder is exact; b < 0; zero."""
+        share = share.long()
+        part = -torch.div(-share, divisor, rounding_mode="floor")
+        return part.int(), (share < 0).int(), torch.zeros_like(share).int()
+
+    part_of_first = runs_on_workers(part_of_first, spdz)
+    part_of_second = runs_on_workers(part_of_second, spdz)
 
     @functools.wraps(divide)
     def _public_div(self, divisor):
         nothing_lost = isinstance(divisor, int) and divisor == 1
         if self.dtype != "int" or len(self.child) != 2 or nothing_lost:
             return divide(self, divisor)
-        divisor = _innermost(divisor)
-        a, b = self.child
-        (a_part, a_high, a_zero), (b_part, b_high, b_zero) = (
-            remote(divided_share, location=share.location)(share, divisor.abs(), name == a, return_arity=3)
-            for name, share in self.child.items()
-        )
 
         def shares(of_a, of_b):
             return AdditiveSharingTensor(shares={a: of_a, b: of_b}, owner=self.owner, **self.get_class_attributes())
 
-        a_high, b_high = shares(a_high, b_zero), shares(a_zero, b_high)
-        wraps = a_high + b_high - a_high * b_high
-        too_much = (2**33 + divisor.abs()) // (2 * divisor.abs())  # 2**32 / divisor, to the nearest
-        return (shares(a_part, b_part) - wraps * too_much.int()) * divisor.sign().int()
+        divisor, (a, b) = _innermost(divisor), self.child
+        size = divisor.abs()
+        first, second = (remote(part_of_first, location=a), remote(part_of_second, location=b))
+        a_part, a_large, a_far, a_zero = first(self.child[a], size, return_arity=4)
+        b_part, b_negative, b_zero = second(self.child[b], size, return_arity=3)
+        too_small = shares(a_far, b_zero) * shares(a_zero, b_negative) - shares(a_large, b_zero)
+        of_field = (2**33 + size) // (2 * size)  # 2**32 / size, to the nearest
+        return (shares(a_part, b_part) + too_small * of_field.int()) * divisor.sign().int()
 
     AdditiveSharingTensor._public_div = _public_div
 
