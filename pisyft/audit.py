@@ -70,17 +70,22 @@ class AuditLog:
     Args:
         path: the file. The folder is made if it is not there. At a megabyte the file becomes `path`.1, and so on up to
             `path`.9.
-
-    Raises:
-        OSError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _PrivateFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8")
+        self._file = _PrivateFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8", delay=True)
         self._lock = threading.Lock()
         self._runs: dict[tuple, _Run] = {}
         self._settled = time.monotonic()
+
+    def open(self) -> None:
+        """Open the file already now, before there is something to write.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._file.stream is None:
+            self._file.stream = self._file._open()
 
     def record(
         self,
@@ -142,6 +147,7 @@ class _PrivateFile(RotatingFileHandler):
     """A log file that only its owner reads."""
 
     def _open(self):
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         file = open(self.baseFilename, self.mode, encoding=self.encoding, opener=_for_the_owner)  # noqa: SIM115
         os.fchmod(file.fileno(), 0o600)  # of a file that was there
         if Path(self.baseFilename).read_bytes()[-1:] not in (b"", b"\n"):

@@ -55,6 +55,10 @@ class Contribution:
         """What other workers may call."""
         return {"deliver": self.deliver}
 
+    def forget(self) -> None:
+        """Leave the round under way, and drop what the last training has changed."""
+        self._rounds.forget()
+
     @property
     def is_in_a_round(self) -> bool:
         """Whether the worker has joined a round that is not over."""

@@ -25,6 +25,7 @@ from pisyft.learning.strategies import Trainee
 from pisyft.learning.training import Diverged, TrainingSettings, fit
 from pisyft.learning.vectors import load_vector
 from pisyft.limits import Limits
+from pisyft.owner import OwnersWord
 from pisyft.privacy import GuardedWorker
 from pisyft.refusals import NotPermitted
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
@@ -53,6 +54,7 @@ class Participant:
         folder: where the names are from. Those that are added to it are trained on from the next `fit` on.
         limits: how much a coordinator may ask for.
         floor: over how many names a figure must be to be told, at least.
+        owner: says when the worker is paused, and what it is to forget.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Participant:
         folder: WatchedFolder | None = None,
         limits: Limits | None = None,
         floor: int = DEFAULT_FLOOR,
+        owner: OwnersWord | None = None,
     ) -> None:
+        self._owner = owner
         if floor < LEAST_FLOOR:
             raise ValueError(
                 f"a floor of {floor} names; {LEAST_FLOOR} is the least, so that no figure is about a few names"
@@ -102,6 +106,15 @@ class Participant:
             **self._contribution.verbs,
         }
 
+    def forget(self) -> None:
+        """Drop what was learned from the names and not yet given away, and leave the round that is under way.
+
+        What was given away before is remembered: the same training would give it away again.
+        """
+        self._contribution.forget()
+        self._trainee.control = None
+        self._accuracy_of = (None, None)
+
     def describe(self, calling: Calling) -> dict:
         """How many names there are, of which languages, how few are too few, and which released model is in use.
 
@@ -121,6 +134,7 @@ class Participant:
             "newest": max(self._store.versions(), default=0),
             "released_accuracy": self._released_accuracy(),
             "doing": self._doing(),
+            "paused": self._owner is not None and self._owner.is_paused,
             "board": board.facts(),
         }
 

@@ -294,6 +294,13 @@ class ModelStore:
         if staged.exists() and _read(staged)[0] == digest:
             staged.unlink()
 
+    def forget(self) -> int:
+        """Remove all models, staged ones too, and whose they were; how many there were."""
+        versions = self.versions()
+        for file in (*map(self._file, versions), *(self.folder / each for each in (_STAGED, _CURRENT, _SIGNER))):
+            file.unlink(missing_ok=True)
+        return len(versions)
+
     def add(self, card: Card, weights: np.ndarray, signature: Signature | None = None) -> str:
         """Store a model and put it to use, completely or not at all; its digest.
 
@@ -353,7 +360,8 @@ class ModelStore:
             raise ReleaseError("the model is not signed, and earlier ones were: it is not accepted")
         if signature.signer.hex() != pinned.read_text(encoding="ascii").strip():
             raise ReleaseError(
-                f"the model is signed by another coordinator than earlier ones: if that is right, remove {pinned}"
+                f"the model is signed by another coordinator than earlier ones: if that is right, its owner removes "
+                f"{pinned.name} from its models"
             )
 
     def _use(self, version: int) -> None:

@@ -6,8 +6,9 @@ import functools
 import secrets
 import signal
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import syft
@@ -21,6 +22,7 @@ from pisyft.credentials import Credentials
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.names import Parts, WatchedFolder
 from pisyft.limits import Limits
+from pisyft.owner import OwnersWord
 from pisyft.participant import Participant
 from pisyft.privacy import OPEN, GuardedWorker
 from pisyft.release import ModelStore
@@ -71,7 +73,10 @@ def make_worker(
     contribution = Contribution(ledger, credentials)
     if seed is None:
         seed = secrets.randbits(63)
-    participant = Participant(worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits, floor)
+    owner = OwnersWord(Path(models))
+    participant = Participant(
+        worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits, floor, owner
+    )
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -79,8 +84,9 @@ def make_worker(
         port,
         worker_id,
         policy=policy,
-        verbs={**participant.verbs, "ping": ping},
-        peer_verbs={**contribution.peer_verbs, "ping": ping},
+        owner=owner,
+        verbs=_after_the_owner({**participant.verbs, "ping": ping}, owner, participant),
+        peer_verbs=_after_the_owner({**contribution.peer_verbs, "ping": ping}, owner, participant),
         peers=peers,
         verbose=verbose,
         listener=listener,
@@ -93,6 +99,23 @@ def make_worker(
     if worker.policy.messages:
         worker.own_when_searched(functools.partial(participant.own_tensors, worker))
     return worker
+
+
+def _after_the_owner(verbs: Mapping[str, Callable], owner: OwnersWord, participant: Participant) -> dict[str, Callable]:
+    """These verbs, each of which hears first whether the worker is to forget something."""
+    hearing = threading.Lock()
+
+    def after(verb: Callable) -> Callable:
+        @functools.wraps(verb)
+        def heard(*args, **kwargs):
+            with hearing:
+                if owner.says_forget():
+                    participant.forget()
+            return verb(*args, **kwargs)
+
+        return heard
+
+    return {name: after(verb) for name, verb in verbs.items()}
 
 
 def make_open_worker(worker_id: str, host: str, port: int, **options) -> GuardedWorker:

@@ -40,7 +40,9 @@ def test_it_is_for_its_owner_alone_also_if_the_file_was_there(file):
     file.parent.mkdir()
     file.write_text("")
     file.chmod(0o644)
-    AuditLog(file).close()
+    log = AuditLog(file)
+    log.open()
+    log.close()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

@@ -195,6 +195,12 @@ class Rounds:
                 self._contributor = None
                 self._timer.cancel()
 
+    def forget(self) -> None:
+        """Forget the round under way, and the update that nobody was given. The ledger stays."""
+        with self._lock:
+            self.abandon()
+            self._update = None
+
     def check_model(self, round_id: str, model: str, layout: Layout) -> None:
         """Make sure that a training for a round begins with what was agreed on. Knows nothing of other rounds.
 

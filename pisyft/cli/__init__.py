@@ -24,6 +24,9 @@ SECTIONS = {
         "worker",
         "names",
         "audit",
+        "pause",
+        "resume",
+        "forget",
     ),
     "Learn together": (
         "train",

@@ -30,6 +30,15 @@ models_option: Callable = click.option(
 )
 
 
+workers_models_option: Callable = click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("models"),
+    show_default=True,
+    help="The worker's folder of models.",
+)
+
+
 class Address(click.ParamType):
     """`ID=HOST:PORT`, as a tuple `(id, (host, port))`; IPv6 addresses in brackets.
 

@@ -159,12 +159,13 @@ def worker(
     torch.set_num_threads(1)
     if models is None and data_folder:
         models = data_folder.parent / "models"
+    audit = audit or (models / AUDIT_FILE if models else None)
     network: dict = {
         "peers": peers_by_id,
         "listener": None if listen_fd is None else socket.socket(fileno=listen_fd),
         "credentials": room.credentials if room else None,
         "limits": limits,
-        "audit": _audit_log(audit or (models / AUDIT_FILE if models else None)),
+        "audit": AuditLog(audit) if audit else None,
     }
     try:
         if names is None or models is None or data_folder is None:
@@ -187,6 +188,11 @@ def worker(
             )
     except (NamesError, PortInUse) as error:
         raise Problem(str(error)) from error
+    try:
+        if network["audit"]:
+            network["audit"].open()
+    except OSError as error:
+        raise Problem(f"the audit log {audit} cannot be written ({error.strerror}): choose another --audit") from error
     if data_folder and names and not (data_folder / "test").exists():
         try:
             keep_parts(data_folder, names)
@@ -214,15 +220,6 @@ def worker(
     if then_remove and stdin_closed.is_set():
         # Whoever made the folder has died, and does not do it.
         shutil.rmtree(then_remove, ignore_errors=True)
-
-
-def _audit_log(path: Path | None) -> AuditLog | None:
-    try:
-        return AuditLog(path) if path else None
-    except OSError as error:
-        raise Problem(
-            f"the audit log {path} cannot be written: {error.strerror}; choose another with --audit"
-        ) from error
 
 
 def _is_loopback(host: str) -> bool:

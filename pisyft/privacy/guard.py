@@ -33,6 +33,7 @@ from syft.serde.msgpack import torch_serde
 from syft.workers.message_handler import BaseMessageHandler
 
 from pisyft.limits import OverLimit
+from pisyft.owner import OwnersWord
 from pisyft.privacy import operations, reading
 from pisyft.privacy.foretelling import Foretelling
 from pisyft.privacy.labels import (
@@ -61,6 +62,7 @@ logger = logging.getLogger(__name__)
 _PUBLIC_SHARE = "#share-of-a-public-value"
 
 
+_PAUSED_VERBS = frozenset({"fit", "evaluate", "aggregate", "deliver"})
 # What the audit log calls them.
 _MESSAGES = {
     TensorCommandMessage: "command",
@@ -78,13 +80,24 @@ class GuardedWorker(WebsocketServerWorker):
 
     Args:
         policy: the name of one of POLICIES.
+        owner: says when the worker is paused.
         hook, host, port, id, peers, verbs, ...: as for WebsocketServerWorker.
     """
 
-    def __init__(self, hook, host: str, port: int, id: Id, *, policy: str = STRICT.name, **kwargs) -> None:
+    def __init__(
+        self,
+        hook,
+        host: str,
+        port: int,
+        id: Id,
+        *,
+        policy: str = STRICT.name,
+        owner: OwnersWord | None = None,
+        **kwargs,
+    ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"there is no policy {policy!r}, only {', '.join(POLICIES)}")
-        self.policy = POLICIES[policy]
+        self.policy, self._owner = POLICIES[policy], owner
         super().__init__(hook, host, port, id, **kwargs)
         self.labels = LabelBook()
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
@@ -113,7 +126,7 @@ class GuardedWorker(WebsocketServerWorker):
             Exception: what made an object fail that the message is about.
         """
         try:
-            return syft.serde.deserialize(bin_message, worker=self)
+            return syft.serde.deserialize(self.decompressed(bin_message), worker=self)
         except (GetNotPermittedError, ObjectNotFoundError, OverLimit, ProtocolError, UnknownPeer):
             raise
         except Exception as error:
@@ -134,6 +147,13 @@ class GuardedWorker(WebsocketServerWorker):
                 f"{self.id} works under the policy {self.policy.name}, without pointers: it answers its verbs "
                 f"({', '.join(sorted(self._verbs))}). Its owner can start it with --policy {TEACH.name}, for "
                 "notebooks",
+            )
+        self._check_not_paused()
+
+    def _check_not_paused(self) -> None:
+        if self._owner is not None and self._owner.is_paused:
+            raise NotPermitted(
+                "paused", f"{self.id} is paused by its owner, who can say pisyft resume; it still answers describe"
             )
 
     def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
@@ -240,6 +260,8 @@ class GuardedWorker(WebsocketServerWorker):
         self.check_caller(caller)
         if name not in (self.policy.peer_verbs if caller.is_peer else self.policy.verbs):
             raise self.no_verb(name, caller)
+        if name in _PAUSED_VERBS:
+            self._check_not_paused()
         return super().find_verb(name, caller)
 
     def check_sender(self) -> None:

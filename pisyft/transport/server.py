@@ -324,9 +324,17 @@ class WebsocketServerWorker(VirtualWorker):
 
     def recv_msg(self, bin_message: bytes) -> bytes:
         """Execute a serialized PySyft message; the serialized answer."""
-        if not bin_message.startswith(untrusted.UNCOMPRESSED):
-            bin_message = untrusted.UNCOMPRESSED + untrusted.decompress(bin_message, self._limits.frame_bytes)
-        return super().recv_msg(bin_message)
+        return super().recv_msg(self.decompressed(bin_message))
+
+    def decompressed(self, message: bytes) -> bytes:
+        """A serialized message as one that is not compressed.
+
+        Raises:
+            ValueError: it would be larger than a message may be.
+        """
+        if message.startswith(untrusted.UNCOMPRESSED):
+            return message
+        return untrusted.UNCOMPRESSED + untrusted.decompress(message, self._limits.frame_bytes)
 
     def _call_verb(self, call: Call, connection: ServerConnection) -> Result | Failure:
         caller = self._caller
