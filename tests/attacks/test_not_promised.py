@@ -1,4 +1,4 @@
-"""What docs/threat-model.md says is not promised, done: so that nobody believes otherwise, and notices if it changes."""
+"""What docs/threat-model.md says is not promised, done: so that nobody believes otherwise, and a change is noticed."""
 
 import numpy as np
 import torch
