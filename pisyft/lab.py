@@ -57,6 +57,9 @@ class Lab:
         LabError: from `start()`; nothing is left running then.
     """
 
+    # What a worker's process runs, before the arguments of `pisyft worker`.
+    program: Sequence[str] = ("-m", "pisyft", "worker")
+
     def __init__(
         self,
         names: str | Path,
@@ -196,7 +199,7 @@ class Lab:
     def _spawn(self, worker: str, listener: socket.socket) -> subprocess.Popen:
         host, port = self.addresses[worker]
         command = [
-            *(sys.executable, "-m", "pisyft", "worker", "--host", host, "--port", str(port)),
+            *(sys.executable, *self.program, "--host", host, "--port", str(port)),
             *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
             *("--seed", str(self.seed), "--policy", self.policy, "--alphabet", self._alphabet),
             *("--listen-fd", str(listener.fileno()), "--until-stdin-closes"),

@@ -11,9 +11,11 @@ import functools
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +148,14 @@ def _checked(kind: type, message: object, what: str) -> dict:
     return dict(message)
 
 
+class _Given(NamedTuple):
+    """Where an update was given away."""
+
+    round: str
+    protocol: str
+    participants: tuple[str, ...]
+
+
 class Ledger:
     """What a Pi remembers about rounds, and by which it decides whether to take part.
 
@@ -175,7 +185,9 @@ class Ledger:
         self.me, self.pinned, self.minimum, self.protocols = me, frozenset(pinned) - {me}, minimum, tuple(protocols)
         self._path = path
         self._rounds: set[str] = set()
-        self._given: dict[str, dict] = {}
+        self._given: dict[str, _Given] = {}
+        # One object for all rounds with the same participants: what is remembered for ever is small.
+        self._participants: dict[tuple[str, ...], tuple[str, ...]] = {}
         if path is not None and path.exists():
             self._read(path)
 
@@ -217,11 +229,10 @@ class Ledger:
             GivenAway: it was given away before.
         """
         self.check_given(agreement, update)
-        entry = {"round": agreement.round, "protocol": agreement.protocol, "participants": list(agreement.participants)}
         if self._path is not None:
+            entry = {"round": agreement.round, "protocol": agreement.protocol, "participants": agreement.participants}
             self._append({"update": update, **entry})
-        self._given[update] = entry
-        self._rounds.add(agreement.round)
+        self._remember(update, agreement.round, agreement.protocol, agreement.participants)
 
     def check_given(self, agreement: Agreement, update: str) -> None:
         """Make sure that `give` would not refuse an update.
@@ -231,14 +242,18 @@ class Ledger:
         """
         earlier = self._given.get(update)
         if earlier is not None and not (
-            earlier["protocol"] == agreement.protocol == "additive"
-            and earlier["participants"] == list(agreement.participants)
+            earlier.protocol == agreement.protocol == "additive" and earlier.participants == agreement.participants
         ):
             raise GivenAway(
-                f"{self.me} has given this update away in round {earlier['round'][:8]} already, over "
-                f"{', '.join(earlier['participants'])}. The difference to a sum over "
+                f"{self.me} has given this update away in round {earlier.round[:8]} already, over "
+                f"{', '.join(earlier.participants)}. The difference to a sum over "
                 f"{', '.join(agreement.participants)} could be one Pi's update: train again, with another seed"
             )
+
+    def _remember(self, update: str, round_id: str, protocol: str, participants: Sequence[str]) -> None:
+        same = tuple(participants)
+        self._given[update] = _Given(round_id, sys.intern(protocol), self._participants.setdefault(same, same))
+        self._rounds.add(round_id)
 
     def _append(self, entry: dict) -> None:
         assert self._path is not None
@@ -253,8 +268,6 @@ class Ledger:
         for line in path.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
-                update = entry.pop("update")
-                self._rounds.add(entry["round"])
-                self._given[update] = {key: entry[key] for key in ("round", "protocol", "participants")}
+                self._remember(entry["update"], entry["round"], entry["protocol"], entry["participants"])
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # half a line: written before the power cut, so that nothing was given away for it

@@ -36,19 +36,23 @@ def needs_none(message: Message) -> bool:
         action = message.action
         if not isinstance(action, ComputationAction) or action.return_value:
             return False
-        name = action.name
-        in_place = name.endswith("_") and not name.endswith("__")
-        return in_place or name == "backward" or name in _ONE_TENSOR
+        return _makes_nothing(action.name) or action.name in _ONE_TENSOR
     return isinstance(message, (ObjectMessage, ForceObjectDeleteMessage))
 
 
 def ids_of_results(message: Message) -> tuple[Id, ...]:
     """The ids that the caller has chosen for what a message leaves on the worker."""
     if isinstance(message, TensorCommandMessage):
-        return tuple(message.action.return_ids or ())
+        # PySyft chooses ids for every operation. Those that stand for nothing are never discarded either.
+        return () if _makes_nothing(message.action.name) else tuple(message.action.return_ids or ())
     if isinstance(message, ObjectMessage):
         return (message.object.id,)
     return ()
+
+
+def _makes_nothing(operation: str) -> bool:
+    """Whether an operation changes tensors that are there already, and makes no other."""
+    return operation == "backward" or (operation.endswith("_") and not operation.endswith("__"))
 
 
 def origin_of(message: Message) -> Origin:

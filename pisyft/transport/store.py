@@ -80,8 +80,11 @@ class WorkerStore(ObjectStore):
 
     def poison(self, ids: Iterable[Id], reason: BaseException) -> None:
         """Have the use of these ids raise `reason`: the operation that should have made them failed."""
+        # Alone: the frames of what led to it would keep alive all that they worked with.
+        reason.__cause__ = reason.__context__ = None
+        reason = reason.with_traceback(None)
         for id_ in ids:
-            self._reasons[id_] = reason.with_traceback(None)
+            self._reasons[id_] = reason
             if len(self._reasons) > self._REMEMBERED:
                 self._reasons.popitem(last=False)
 

@@ -1,5 +1,6 @@
 """Workers in other processes: tensors, errors, several callers at once, and peers that talk to each other."""
 
+import gc
 import threading
 
 import pytest
@@ -105,6 +106,63 @@ def test_a_failure_spoils_what_depends_on_it_and_nothing_else(alice):
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         later.get()
     assert torch.equal(x.get(), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_with_waiting_turned_on_an_error_is_raised_at_its_line(open_workers, connect, monkeypatch, how):
+    if how == "environment":
+        monkeypatch.setenv("PISYFT_WAIT", "1")
+    alice = connect("open-alice", open_workers.addresses["open-alice"], wait=how == "argument")
+    x = torch.ones(2, 3).send(alice)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        x @ x
+    waited = alice.answers_waited_for
+    y = x + 1
+    assert alice.answers_waited_for == waited + 1
+    assert torch.equal(y.get(), torch.full((2, 3), 2.0))
+
+
+class Frames:
+    """Counts the frames that a client sends over its connection."""
+
+    def __init__(self, client, monkeypatch) -> None:
+        self.sent = []
+        send = client._connection.send
+        monkeypatch.setattr(client._connection, "send", lambda data: (self.sent.append(data), send(data)))
+
+
+def test_a_step_of_training_waits_for_nothing_and_travels_in_few_frames(alice, names_folder, monkeypatch):
+    encoded = encode(read_folder(names_folder), seed=0)
+    names = pointers_to(encoded.choose(torch.arange(16)), alice)
+    remote = RNN(n_languages=4).send(alice)
+    train_batch(remote, names, 0.1)
+    alice.flush()
+    # On a slow machine it sends what there is so far, however little that is.
+    monkeypatch.setattr(alice._flusher, "wake", lambda client: None)
+    waited, numbers, frames = alice.answers_waited_for, next(alice._numbers), Frames(alice, monkeypatch)
+
+    train_batch(remote, names, 0.1)
+    alice.flush()
+
+    messages = next(alice._numbers) - numbers
+    assert alice.answers_waited_for == waited
+    assert messages > 50
+    assert len(frames.sent) < messages / 5
+
+
+def test_deletions_ride_along_with_other_messages(alice, monkeypatch):
+    gc.collect()
+    alice.clear_objects_remote()
+    x = torch.ones(3).send(alice)
+    pointers = [x + number for number in range(10)]
+    assert alice.objects_count_remote() == 11
+    frames = Frames(alice, monkeypatch)
+
+    del pointers
+
+    assert frames.sent == [], "no message of their own"
+    assert alice.objects_count_remote() == 1
+    assert len(frames.sent) == 1
 
 
 def test_deleted_pointers_remove_what_they_pointed_to(alice):
