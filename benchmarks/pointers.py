@@ -5,7 +5,8 @@
 Commands: {"send": [[[letter, ...], language], ...]} sends names; {"train": true} trains on them one by one, as
 `original.py` does, except that the model stays where it is; {"own": count, "batch": size} trains on the workers' own
 names; {"fit": settings} has the first worker train on its own; {"round": settings} is a whole round without pointers:
-all workers train, a secure sum of what they learned, and an evaluation of the mean.
+all workers train, a secure sum of what they learned, and an evaluation of the mean; {"rounds": count, "from": seed} is
+that many small rounds of each kind.
 """
 
 from __future__ import annotations
@@ -105,11 +106,20 @@ class Trainer:
     def federation(self) -> Federation:
         return Federation(self.workers)
 
-    def round(self, settings: dict) -> None:
+    def round(self, settings: dict, aggregation: str = "additive") -> None:
         model = self.federation.new_model()
         weights = to_vector(model).detach().numpy()
-        trained = self.federation.train_and_sum(model, "tutorial", weights, TrainingSettings(**settings))
+        trained = self.federation.train_and_sum(model, "tutorial", weights, TrainingSettings(**settings), aggregation)
         self.federation.evaluate(load_vector(model, torch.tensor(weights + trained.total.mean)))
+
+    def small_rounds(self, count: int, seed: int) -> None:
+        """Rounds by pointer, and of verbs with either protocol, in turns."""
+        self.federation.batch_size = 128
+        for number in range(seed, seed + count):
+            # The same training twice could be summed twice, which workers refuse.
+            self.round({"steps": 1, "seed": 2 * number})
+            self.round({"steps": 1, "seed": 2 * number + 1}, "masks")
+            self.federation.train_round(self.federation.new_model())
 
 
 def main() -> None:
@@ -127,6 +137,8 @@ def main() -> None:
             answer["losses"] = trainer.train(names)
         elif "own" in command:
             trainer.train_on_own(command["own"], command["batch"])
+        elif "rounds" in command:
+            trainer.small_rounds(command["rounds"], command["from"])
         elif "round" in command:
             trainer.round(command["round"])
         else:

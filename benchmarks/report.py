@@ -45,6 +45,7 @@ BARS = {
     "ready_over_import_torch": Bar("a worker's start, over `import torch`", 2, is_limit=True),
     "worker_rss_mb": Bar("a worker's resident memory after a round, MB", 330, is_limit=True),
     "worker_rss_over_torch": Bar("the same, over a bare `import torch`", 1.25, is_limit=True),
+    "rss_growth_mb_1000_rounds": Bar("how much a worker grows in 1,000 rounds of each kind, MB", 5, is_limit=True),
 }
 
 
