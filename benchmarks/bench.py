@@ -340,8 +340,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="GROUP", choices=GROUPS, default=list(GROUPS))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(find_original(arguments.original, arguments.out.resolve()))
-    if bench.original is None:
+    compares = {"pointers", "delayed"} & set(arguments.only)
+    bench = Bench(find_original(arguments.original, arguments.out.resolve()) if compares else None)
+    if compares and bench.original is None:
         print("No Python 3.7: the ratios to the original stack are left out", file=sys.stderr)
     figures: Figures = {}
     for group in arguments.only:

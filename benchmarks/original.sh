@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build the environment that PySyft 0.2.9 was published for. Usage: original.sh PYTHON37 DIR
 set -euo pipefail
+unset PYTHONPATH  # pip would mind what else is there
 "$1" -m venv "$2"
 pip="$2/bin/pip --disable-pip-version-check --quiet"
 $pip install --upgrade 'pip<24' wheel

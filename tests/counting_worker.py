@@ -1,5 +1,6 @@
 """`pisyft worker` with one more verb, `count`: how much of everything the worker holds."""
 
+import dataclasses
 import gc
 import sys
 import threading
@@ -46,6 +47,7 @@ def leave_out_and_count() -> None:
             }
 
         worker._verbs["count"] = count
+        worker.policy = dataclasses.replace(worker.policy, verbs=worker.policy.verbs | {"count"})
         return worker
 
     pisyft.worker.make_worker = make_counting_worker
