@@ -84,7 +84,7 @@ fi
 
 # --- What this Pi is -----------------------------------------------------------------------------------------------
 
-model=$(tr -d '\0' <"$root/proc/device-tree/model" 2>/dev/null || true)
+model=$({ tr -d '\0' <"$root/proc/device-tree/model"; } 2>/dev/null || true)
 say "This is ${model:-no Raspberry Pi that says so}"
 machine=$(uname -m)
 command -v "$python" >/dev/null || give_up "there is no $python: sudo apt install python3-venv"
@@ -201,7 +201,8 @@ else
     log=$(mktemp)
     say "Making an environment in $target"
     "$python" -m venv "$target" >"$log" 2>&1 || give_up "$(why)"
-    from=(--no-cache-dir --no-deps --only-binary :all:)
+    # Not compiled to bytecode, which would take a Pi 3 minutes: what a worker imports is, when it is tried below.
+    from=(--no-cache-dir --no-compile --no-deps --only-binary :all:)
     if [ -n "$wheelhouse" ]; then
         from+=(--no-index --find-links "$wheelhouse")
     else
@@ -221,12 +222,16 @@ else
         undo+=("rm -rf '$work'")
         cp -r "$project/pisyft" "$project/setup.py" "$project/pyproject.toml" "$work"
         [ ! -f "$project/README.md" ] || cp "$project/README.md" "$work"
-        pip install --no-deps --no-build-isolation --force-reinstall "$work"
+        pip install --no-compile --no-deps --no-build-isolation --force-reinstall "$work"
         rm -rf "$work"
     fi
     say "Trying PyTorch on this processor"
     "$target/bin/python" -c 'import torch; a = torch.ones(64, 64); assert (a @ a).sum() == 64 ** 3' >"$log" 2>&1 ||
         give_up "PyTorch does not run on this processor ($(tail -n 1 "$log")): please tell us the model, ${model:-unknown}"
+    "$target/bin/python" -c 'import pisyft.cli.worker, pisyft.learning.released
+from pisyft.compat.lean import leave_out_what_workers_do_not_need
+leave_out_what_workers_do_not_need()
+import pisyft.worker' >"$log" 2>&1 || give_up "PiSyft cannot be imported: $(tail -n 1 "$log")"
 fi
 if [ -n "$id" ]; then
     "$target/bin/python" - "$classroom" >"${log:=$(mktemp)}" 2>&1 <<'TEXT' || give_up "$(tail -n 1 "$log")"
