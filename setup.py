@@ -25,6 +25,8 @@ WORKER = [
     "rich>=13.7",
     "requests>=2.31",
     "platformdirs>=4",
+    "zeroconf>=0.130",
+    "ifaddr>=0.2",
     'tomli>=2; python_version < "3.11"',
 ]
 NOTEBOOKS = ["matplotlib>=3.8", "jupyter>=1.1", "ipykernel>=6.29", "ipywidgets>=8.1", "tqdm>=4.66"]

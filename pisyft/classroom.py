@@ -52,7 +52,8 @@ class Classroom:
     Attributes:
         name: of the classroom.
         id: the member that this file is of: a Pi's id, or "coordinator".
-        pis: where each Pi listens, `(host, port)`, by id.
+        pis: where each Pi listens, `(host, port)`, by id. The host may be "": it is then found where the Pi announces
+            itself on this network.
         minimum: how many Pis must take part in a secure sum, at least.
         credentials: the member's certificate and key, or the coordinator's token, and the authority's certificate.
         limits: how much of this member's worker its callers may take.
@@ -108,9 +109,7 @@ class Classroom:
             if not isinstance(address, dict):
                 raise ClassroomError(f'{path}: write [pi.{pi}], and below it host = "..." and port = {DEFAULT_PORT}')
             _only(address, {"host": str, "port": int}, path, f"pi.{pi}.")
-            if "host" not in address:
-                raise ClassroomError(f"{path}: pi.{pi} has no host: write its address or host name")
-            pis[pi] = (address["host"], address.get("port", DEFAULT_PORT))
+            pis[pi] = (address.get("host", ""), address.get("port", DEFAULT_PORT))
         minimum = values.get("minimum", DEFAULT_MINIMUM)
         if minimum < DEFAULT_MINIMUM:
             raise ClassroomError(f"{path}: minimum is {minimum}; below {DEFAULT_MINIMUM} a sum would hide nothing")
@@ -170,7 +169,7 @@ def create(
 
     Args:
         folder: where to; new or empty.
-        pis: where each Pi will listen, `(host, port)`, by id.
+        pis: where each Pi will listen, `(host, port)`, by id; the host may be "", see `Classroom`.
         days: how long the certificates are good for.
         token: whether the coordinator has a token in place of a certificate. Pis have certificates in any case: who is
             a peer is not to be had by a token.
@@ -193,7 +192,7 @@ def create(
     authority.save(folder / "authority")
     made = {}
     secret = new_token() if token else None
-    for member, hosts in {COORDINATOR: [], **{pi: [host] for pi, (host, _) in pis.items()}}.items():
+    for member, hosts in {COORDINATOR: [], **{pi: [host] if host else [] for pi, (host, _) in pis.items()}}.items():
         own = folder / member
         own.mkdir(parents=True)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -311,7 +310,7 @@ def _configuration(
         *(f'{key} = "{file}"' for key, file in files.items()),
     ]
     for pi, (host, port) in pis.items():
-        lines += ["", f"[pi.{pi}]", f"host = {_quoted(host)}", f"port = {port}"]
+        lines += ["", f"[pi.{pi}]", f"host = {_quoted(host)}" if host else "# host: found by mDNS", f"port = {port}"]
     return "\n".join(lines) + "\n"
 
 

@@ -86,7 +86,6 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
         ("floor = 10", "floor = 4", "floor is 4; 5 is the least, so that no figure is about a few names"),
         ("minimum = 3", "minimum = 1", "minimum is 1; below 2 a sum would hide nothing"),
         ("[pi.carol]", "[pi.bob]", r"is no TOML: .*: is a Pi in it twice\?"),
-        ('host = "bobs-pi.local"', "", "pi.bob has no host"),
         ('id = "alice"', 'id = "dave"', "is of 'dave', which is no Pi of it: alice, bob, carol"),
         ('id = "alice"', 'id = "bob"', "is of bob, and the certificate .*alice.pem of alice"),
         ('key = "alice.key"', "", "says nothing of key"),

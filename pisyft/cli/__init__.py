@@ -23,6 +23,7 @@ SECTIONS = {
     "On a Pi": (
         "worker",
         "names",
+        "discover",
         "audit",
         "pause",
         "resume",

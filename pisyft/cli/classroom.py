@@ -18,7 +18,13 @@ def classroom() -> None:
 
 
 @classroom.command()
-@click.option("--pi", "pis", type=Address(DEFAULT_PORT), multiple=True, help="A Pi; once for each.")
+@click.option(
+    "--pi",
+    "pis",
+    type=Address(DEFAULT_PORT, may_be_found=True),
+    multiple=True,
+    help="A Pi; once for each. With its id alone, it is found where it announces itself.",
+)
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"), show_default=True)
 @click.option("--name", default="classroom", show_default=True)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Pis that a secure sum needs.")
@@ -123,7 +129,8 @@ def install(
         own = next((path for path in (names / pi / "names", names / pi) if path.is_dir()), None) if names else None
         if names and own is None:
             raise Problem(f"there is no folder {names / pi}: pisyft data split makes one for each Pi")
-        pis.append(Pi(pi, host, user, folder / pi, own))
+        # Before it has PiSyft it announces nothing but its host name.
+        pis.append(Pi(pi, host or f"{pi}.local", user, folder / pi, own))
     failed: dict[str, str] = {}
     with (
         tempfile.TemporaryDirectory() as work,

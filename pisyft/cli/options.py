@@ -44,16 +44,19 @@ class Address(click.ParamType):
 
     Args:
         default_port: for addresses without one; None asks for one.
+        may_be_found: an id alone is enough: the host is then "", to be found by mDNS.
     """
 
-    def __init__(self, default_port: int | None = None) -> None:
+    def __init__(self, default_port: int | None = None, may_be_found: bool = False) -> None:
         self.name = "ID=HOST:PORT" if default_port is None else "ID=HOST[:PORT]"
-        self._default_port = default_port
+        self._default_port, self._may_be_found = default_port, may_be_found
 
     def convert(self, value, param, ctx):
         if isinstance(value, tuple):
             return value
         worker, equals, address = value.partition("=")
+        if worker and not equals and self._may_be_found:
+            return worker, ("", self._default_port)
         bracketed = address.startswith("[")
         host, end, port = address[1:].partition("]") if bracketed else address.partition(":")
         port = port.removeprefix(":") if bracketed else port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from pathlib import Path
 
@@ -58,6 +59,11 @@ from pisyft.limits import Limits, LimitsError
     "[default: the classroom's]",
 )
 @click.option("--audit", type=click.Path(path_type=Path), help="The audit log.  [default: audit.jsonl in --models]")
+@click.option(
+    "--announce/--no-announce",
+    default=None,
+    help="Say on the network that this worker is here.  [default: unless it listens to this machine alone]",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log every message.")
 @click.option("--listen-fd", type=int, hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -79,6 +85,7 @@ def worker(
     seed: int | None,
     changed_limits: tuple,
     audit: Path | None,
+    announce: bool | None,
     verbose: bool,
     listen_fd: int | None,
     until_stdin_closes: bool,
@@ -216,10 +223,22 @@ def worker(
         )
     held = f"{total(names.together)} names of {len(names.together)} languages" if names else "no names, nothing private"
     click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {held}")
-    serve(made)
+    with announced(worker_id, made.host, made.port, policy, announce):
+        serve(made)
     if then_remove and stdin_closed.is_set():
         # Whoever made the folder has died, and does not do it.
         shutil.rmtree(then_remove, ignore_errors=True)
+
+
+def announced(
+    worker_id: str, host: str, port: int, policy: str, wanted: bool | None
+) -> contextlib.AbstractContextManager:
+    """While it is entered, the worker is announced; unless it listens to this machine alone, or is not to be."""
+    if wanted is False or (wanted is None and _is_loopback(host)):
+        return contextlib.nullcontext()
+    from pisyft.discovery import Announcement
+
+    return contextlib.closing(Announcement(worker_id, host, port, policy))
 
 
 def _is_loopback(host: str) -> bool:

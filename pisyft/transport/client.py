@@ -73,6 +73,8 @@ from pisyft.transport.values import pack, unpack
 
 TIMEOUT_SECONDS = 60
 _RAISE_LIMIT = "Its owner can raise the limit, in [limits] of classroom.toml."
+# For each: until an id is announced, and until who announces it has answered.
+_FIND_SECONDS = 10
 # After a connection broke: how often it is made again, and how long in between.
 _RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
@@ -91,7 +93,8 @@ class WebsocketClientWorker(BaseWorker):
 
     Args:
         hook: the TorchHook.
-        host: host name or IP address of the worker.
+        host: host name or IP address of the worker; "" finds it where its id is announced on this network, which says
+            nothing of whom to trust: with `credentials` only.
         port: TCP port of the worker.
         secure: use TLS.
         ca_path: file with the certificate of the authority that signed the worker's; without it, the certificate that
@@ -151,6 +154,8 @@ class WebsocketClientWorker(BaseWorker):
         self.id = id
         self._max_frame_bytes = max_frame_bytes
         self.host, self.port, self.secure = host, int(port), secure or credentials is not None
+        if not host and credentials is None:
+            raise ValueError(f"where is {id}? An address may be left out in a classroom only, with its certificates")
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
         self._credentials = credentials
         self._verifier = Verifier(ca_path) if secure and credentials is None else None
@@ -173,11 +178,10 @@ class WebsocketClientWorker(BaseWorker):
 
     @property
     def address(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"{self.host}:{self.port}" if self.host else f"the address that {self.id} announces"
 
-    @property
-    def url(self) -> str:
-        return f"{'wss' if self.secure else 'ws'}://{self.address}"
+    def _url_at(self, host: str, port: int) -> str:
+        return f"{'wss' if self.secure else 'ws'}://{host}:{port}"
 
     # The connection
 
@@ -203,11 +207,33 @@ class WebsocketClientWorker(BaseWorker):
 
     def _open(self, deadline: float) -> None:
         """Make the connection and exchange greetings."""
+        if self.host:
+            self._open_at(self.host, self.port, deadline)
+            return
+        from pisyft.discovery import find
+
+        problem: TransportError = UnknownHost(
+            self.id,
+            self.address,
+            "nothing announces it",
+            "Is it started, and on the same network? Otherwise write its host into classroom.toml.",
+        )
+        for host, port in find(str(self.id), min(deadline, time.monotonic() + _FIND_SECONDS)):
+            try:
+                self._open_at(host, port, min(deadline, time.monotonic() + _FIND_SECONDS))
+                return
+            except WorkerRestarted:
+                raise
+            except TransportError as error:  # somebody else may announce the id; the certificate tells
+                problem = error
+        raise problem
+
+    def _open_at(self, host: str, port: int, deadline: float) -> None:
         shown = self._credentials.authorization(str(self.id)) if self._credentials else None
         with self._explained(), ExitStack() as until_greeted:
             connection = until_greeted.enter_context(
                 connect(
-                    self.url,
+                    self._url_at(host, port),
                     ssl=self._ssl,
                     # By its id, which its certificate has, wherever it listens today.
                     server_hostname=str(self.id) if self._credentials else None,

@@ -71,7 +71,7 @@ def test_a_worker_says_what_is_missing_before_it_starts(room, names_folder, monk
 
 
 @pytest.mark.parametrize(
-    "pi", ["alice", "alice=", "=10.0.0.1", "alice=10.0.0.1:0", "alice=10.0.0.1:port", "alice=10.0.0.1:", "alice=[::1"]
+    "pi", ["alice=", "=10.0.0.1", "alice=10.0.0.1:0", "alice=10.0.0.1:port", "alice=10.0.0.1:", "alice=[::1"]
 )
 def test_an_address_that_is_none_is_told(tmp_path, pi):
     done = run_pisyft("classroom", "create", "--into", tmp_path / "room", "--pi", pi)

@@ -1,0 +1,55 @@
+"""`pisyft discover`: the workers that announce themselves on this network. Runs without PySyft."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from pisyft.cli.problems import Problem
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True, help="To listen.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def discover(seconds: float, as_json: bool) -> None:
+    """List the workers on this network, where they are, and what they say of themselves.
+
+    Anybody can say anything: a classroom's certificates tell who a worker is.
+
+    \b
+    Example:
+      pisyft discover
+    """
+    from pisyft.discovery import discover
+
+    try:
+        found = discover(seconds)
+    except OSError as error:
+        raise Problem(f"this machine has no network that multicast works on: {error.strerror or error}") from error
+    if as_json:
+        click.echo(json.dumps([worker.as_answer() for worker in found], ensure_ascii=False, indent=2))
+        return
+    if not found:
+        raise Problem(
+            "no worker announces itself here: is one started, with --classroom or --announce, and on the same network? "
+            "Some access points keep devices apart (client isolation), and guests from everybody"
+        )
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("id", "address", "model", "PiSyft", "policy")
+    for worker in found:
+        cells = (worker.id, f"{worker.host}:{worker.port}", worker.model, worker.version, worker.policy)
+        table.add_row(*map(escape, cells))
+    Console(highlight=False).print(table)
+    for worker_id, times in Counter(worker.id for worker in found).items():
+        if times > 1:
+            click.echo(
+                f"{worker_id} is announced {times} times: one Pi with several addresses, or two with the same folder "
+                "of the classroom. Give each its own.",
+                err=True,
+            )
