@@ -8,7 +8,7 @@ wheelhouse are kept in the user's cache (~/.cache/pisyft, or PISYFT_CACHE); noth
 
 Writes summary.json:
 
-    combinations, passed, failed   how many pairs of OS and CPU were run, and how they ended
+    combinations, passed, failed   how many pairs of OS and CPU there are, and how those ended that were run
     results                        for each: os, cpu, passed, and steps: name, ok, seconds, resident_mb (of the largest
                                    process, QEMU's own memory with it), and what it printed last where it is not ok
     disk_mb                        of the installed environment, by OS
@@ -206,15 +206,37 @@ class Recorder:
     def __init__(self, machine: Machine, result: Result, logs: Path) -> None:
         self._machine, self._result, self._logs = machine, result, logs
 
-    def run(self, name: str, *command: str, statuses: tuple[int, ...] = (0,), expect: str = "", **how) -> str:
-        """A program that ends; what it printed. It must end with one of the statuses, and print what is expected."""
-        log = self._logs / f"{self._result.os}-{self._result.cpu}-{name.replace(' ', '-')}.log"
+    @property
+    def label(self) -> str:
+        return f"{self._result.os}-{self._result.cpu}"
+
+    def run(self, name: str, *command: str, expect: str = "", user: str | None = None) -> str:
+        """A program on the machine, until it ends; what it printed. It must succeed, and print what is expected."""
+        return self._finish(name, expect, lambda log: self._machine.start(*command, user=user, log=log))
+
+    def run_here(self, name: str, *arguments: str) -> str:
+        """`pisyft` on this machine as it is."""
+
+        def start(log: Path) -> subprocess.Popen:
+            with log.open("ab") as output:
+                return subprocess.Popen(
+                    [*PISYFT, *arguments],
+                    cwd=ROOT,
+                    env={**os.environ, "XDG_CONFIG_HOME": str(self._logs / f"{self.label}-config")},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+
+        return self._finish(name, "", start)
+
+    def _finish(self, name: str, expect: str, start: Callable[[Path], subprocess.Popen]) -> str:
+        log = self._logs / f"{self.label}-{name.replace(' ', '-')}.log"
         log.unlink(missing_ok=True)
         begin = time.monotonic()
-        process = self._machine.start(*command, log=log, **how)
-        status, resident = _wait(process, STEP_SECONDS)
+        status, resident = _wait(start(log), STEP_SECONDS)
         said = log.read_text(encoding="utf-8", errors="replace")
-        self.note(name, status in statuses and expect in said, time.monotonic() - begin, resident, said)
+        self.note(name, not status and expect in said, time.monotonic() - begin, resident, said)
         return said
 
     def note(self, name: str, ok: bool, seconds: float, resident_mb: float, said: str) -> None:
@@ -295,8 +317,8 @@ def _resident_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
-def install(recorder: Recorder, name: str = "install", expect: str = "Installed:") -> None:
-    for worker in WORKERS:
+def install(recorder: Recorder, workers: list[str], name: str = "install", expect: str = "Installed:") -> None:
+    for worker in workers:
         recorder.run(
             f"{name} {worker}",
             *("/bundle/pisyft/workers/install.sh", "--classroom", f"/bundle/room/{worker}"),
@@ -305,19 +327,21 @@ def install(recorder: Recorder, name: str = "install", expect: str = "Installed:
         )
 
 
-def check_processor(machine: Machine, recorder: Recorder, logs: Path) -> None:
+def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path) -> None:
     """Everything that must work on one kind of Pi, once it is installed."""
-    install(recorder, "install again,", "PiSyft is there already")
+    install(recorder, ["alice"], "install again", "PiSyft is there already")
     doctor = recorder.run("doctor", "/usr/local/bin/pisyft", "doctor", "--json", "--data", "/var/lib/pisyft/alice")
     torch = next(check for check in json.loads(doctor[doctor.index("{") :])["checks"] if check["name"] == "PyTorch")
     print(f"  PyTorch {torch['found']}", flush=True)
-    with running_workers(machine, recorder, logs, f"{recorder._result.os}-{machine.cpu}"):
-        recorder.run(
+    with running_workers(machine, recorder, logs, recorder.label):
+        # The coordinator is the laptop, as in a classroom: it runs here as it is.
+        out = logs / f"{recorder.label}-run"
+        recorder.run_here(
             "secure round",
-            *("/usr/local/bin/pisyft", "train", "--classroom", "/bundle/room/coordinator", "--rounds", "1"),
-            *("--good-enough", "0", "--out", "/root/run"),
+            *("train", "--classroom", str(room / "coordinator"), "--rounds", "1", "--good-enough", "0"),
+            *("--out", str(out)),
         )
-        summary = json.loads((machine.root / "root/run/summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
         ok = summary["aggregation"] == "additive" and summary["participants"] == 2 and summary["released_version"] == 1
         recorder.note("released to both", ok, 0.0, 0.0, json.dumps(summary))
         doctor = ("/usr/local/bin/pisyft", "doctor", "--json", "--classroom", "/etc/pisyft/alice")
@@ -332,22 +356,37 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path) -> None:
     )
 
 
-def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> dict:
-    """All pairs; in namespaces of this process's own."""
+def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> None:
+    """All pairs, in namespaces of this process's own. The summary is written after each."""
+
+    def save(results: list[Result], disk: dict[str, int]) -> None:
+        passed = sum(result.passed for result in results)
+        summary = {
+            "combinations": len(systems) * len(cpus),
+            "passed": passed,
+            "failed": len(results) - passed,
+            "disk_mb": disk,
+            "not_shown": NOT_SHOWN,
+            "results": [asdict(result) for result in results],
+        }
+        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     logs = out / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    results, disk = [], {}
+    results: list[Result] = []
+    disk: dict[str, int] = {}
     with tempfile.TemporaryDirectory(dir=cache(), prefix="check-") as work:
         for system in systems:
             base, installed = cache() / "roots" / system, Path(work) / system
             first = Result(system, cpus[0], BOARDS[cpus[0]])
             machine = Machine([base], installed, bundle, cache() / "wheelhouse", cpus[0])
             try:
-                install(Recorder(machine, first, logs))
+                install(Recorder(machine, first, logs), list(WORKERS))
                 disk[system] = _size_mb(machine.root / "opt/pisyft")
             except StepFailed:
                 results.append(first)
+                save(results, disk)
                 continue
             finally:
                 machine.close()
@@ -359,7 +398,7 @@ def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> dict:
                 )
                 try:
                     recorder = Recorder(machine, result, logs)
-                    check_processor(machine, recorder, logs)
+                    check_processor(machine, recorder, logs, bundle / "room")
                     recorder.run("uninstall", "/bundle/pisyft/workers/install.sh", "--uninstall")
                     left = [
                         path
@@ -372,15 +411,7 @@ def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> dict:
                     pass
                 finally:
                     machine.close()
-    passed = sum(result.passed for result in results)
-    return {
-        "combinations": len(systems) * len(cpus),
-        "passed": passed,
-        "failed": len(systems) * len(cpus) - passed,
-        "disk_mb": disk,
-        "not_shown": NOT_SHOWN,
-        "results": [asdict(result) for result in results],
-    }
+                save(results, disk)
 
 
 def _size_mb(folder: Path) -> int:
@@ -426,8 +457,7 @@ def main() -> int:
     options = parser.parse_args()
     systems, cpus = options.os or list(SYSTEMS), options.cpu or list(BOARDS)
     if options.inside:
-        summary = check(systems, cpus, options.out, options.inside)
-        (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        check(systems, cpus, options.out, options.inside)
         return 0
     if reasons := cannot():
         print("This machine cannot emulate a Pi:\n  " + "\n  ".join(reasons), file=sys.stderr)
