@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation bench-flower faults clean
+.PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation bench-flower faults pi-check room clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -57,6 +57,12 @@ bench: .venv/ready  ## how fast, how small; against the original stack where the
 
 bench-learning: .venv/ready  ## what federated training reaches on names nobody trained on: artifacts/bench-learning/
 	$(BIN)/python benchmarks/bench_learning.py $(if $(QUICK),--quick)
+
+pi-check: .venv/ready  ## install and run on emulated Pis, arm64 bookworm and trixie: artifacts/pi-check/ (an hour, root)
+	$(BIN)/python tests/pi/check.py
+
+room: .venv/ready  ## ten Pis on a classroom's Wi-Fi, one unplugged and replugged: artifacts/room/ (root)
+	$(BIN)/python -m tests.rooms.run
 
 clean:  ## remove .venv and artifacts
 	rm -rf .venv artifacts
