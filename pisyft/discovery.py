@@ -164,7 +164,10 @@ def _browse(deadline: float) -> Iterator[Found]:
                 except queue.Empty:
                     return
                 info = network.get_service_info(SERVICE, name, timeout=int(1000 * min(_INFO_SECONDS, max(left, 0.1))))
-                yield from _read(info) if info else ()
+                if info is None:
+                    names.put(name)  # asked again: on a Wi-Fi, one answer in a hundred does not arrive
+                else:
+                    yield from _read(info)
         finally:
             browser.cancel()
 

@@ -66,13 +66,13 @@ def test_a_worker_that_stops_is_gone(announce, own_id):
     wait_until(lambda: not found(own_id), "it is gone")
 
 
-def test_two_workers_of_one_id_are_both_listed_and_the_second_warns(announce, own_id, caplog):
+def test_two_workers_of_one_id_are_both_listed_and_one_of_them_warns(announce, own_id, caplog):
     announce(own_id, 8777)
     wait_until_found(own_id)
     announce(own_id, 8778)
 
     wait_until(lambda: {worker.port for worker in found(own_id)} == {8777, 8778}, "both are listed")
-    wait_until(lambda: f"{own_id} is announced at 127.0.0.1:8777, too" in caplog.text, "the second warns")
+    wait_until(lambda: f"{own_id} is announced at 127.0.0.1:877" in caplog.text, "one of them warns")
 
 
 def test_what_strangers_announce_is_fit_for_a_terminal():

@@ -74,7 +74,7 @@ from pisyft.transport.values import pack, unpack
 TIMEOUT_SECONDS = 60
 _RAISE_LIMIT = "Its owner can raise the limit, in [limits] of classroom.toml."
 # For each: until an id is announced, and until who announces it has answered.
-_FIND_SECONDS = 10
+_FIND_SECONDS = 15
 # After a connection broke: how often it is made again, and how long in between.
 _RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
