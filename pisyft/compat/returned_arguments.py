@@ -31,13 +31,18 @@ def returned_arguments() -> None:
         finally:
             _arguments.reset(token)
 
+    def another_has_the_id_of(tensor, owner) -> bool:
+        # Of several results, the first is registered twice: once before PySyft notices that there are more.
+        known = owner.object_store.find_by_id(tensor.id)
+        return known is not None and known is not tensor
+
     @functools.wraps(register)
     def register_tensor(tensor, owner, response_ids=()):
         plain = isinstance(tensor, torch.Tensor) and not hasattr(tensor, "child")
         if plain and any(tensor is argument for argument in _arguments.get()):
             # One tensor, two pointers: the result gets a name of its own for the same memory.
             tensor = tensor.view(tensor.shape)
-        elif plain and owner.object_store.find_by_id(tensor.id) is not None:
+        elif plain and another_has_the_id_of(tensor, owner):
             tensor.id = syft.ID_PROVIDER.pop()  # PySyft's `clone` has the id of the original, which would go for it
         return register(tensor, owner=owner, response_ids=response_ids)
 
