@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -313,7 +314,7 @@ def test_a_wheelhouse_that_lacks_a_package_is_told(pi, wheelhouse):
 
 
 def test_a_clock_before_the_certificates_start_is_told_and_nothing_is_left(pi, tmp_path, package, monkeypatch):
-    monkeypatch.setattr("pisyft.classroom._CLOCK_MAY_LAG", -__import__("datetime").timedelta(days=2))
+    monkeypatch.setattr("pisyft.classroom._CLOCK_MAY_LAG", -timedelta(days=2))
     create(tmp_path / "tomorrow", {"alice": ("127.0.0.1", 8777), "bob": ("127.0.0.1", 8778)})
     before = pi.files()
 
