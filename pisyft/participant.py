@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -277,7 +278,8 @@ class Participant:
                 if tuple(everything) != self._languages:
                     raise NamesError("there are other languages than before: start the worker again")
             except (NamesError, OSError) as error:
-                logger.warning("%s goes on with the names that it had: %s", self._worker_id, error)
+                problem = re.sub(r"'[^']*'", "...", str(error))  # what is quoted may be a name
+                logger.warning("%s goes on with the names that it had: %s", self._worker_id, problem)
                 return
             self._names = with_added(self._names, everything, self._alphabet)
             if total(self._names.train):

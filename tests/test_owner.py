@@ -102,4 +102,4 @@ def test_a_running_worker_drops_the_model_that_it_had(workers, models, lab):
 def test_a_folder_that_is_not_there_is_told(tmp_path, command):
     done = run_pisyft(command, "--models", tmp_path / "nowhere")
     assert done.returncode == 2
-    assert "does not exist" in " ".join(done.stderr.split())
+    assert "say where the worker has its models with --models DIR" in " ".join(done.stderr.split())

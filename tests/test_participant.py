@@ -256,6 +256,10 @@ def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, cap
     (folder / "train" / "Klingon.txt").write_text("Worf\n")
     assert names_told(alice) == before
 
+    (folder / "train" / f"{before['languages'][0]}.txt").write_text("高橋\n", encoding="utf-8")
+    assert names_told(alice) == before
+
+    assert "line 1: no letter of ... is known" in caplog.text and "高橋" not in caplog.text
     assert "is not UTF-8" in caplog.text and "other languages than before" in caplog.text
 
 

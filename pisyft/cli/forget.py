@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_models_option
+from pisyft.cli.options import workers_folder, workers_models_option
 from pisyft.cli.problems import Problem
 
 
@@ -26,7 +26,7 @@ def forget(models: Path, yes: bool) -> None:
     from pisyft.owner import OwnersWord
     from pisyft.release import ModelStore
 
-    store = ModelStore(models)
+    store = ModelStore(workers_folder(models))
     if not yes:
         click.confirm(f"Remove {len(store.versions())} models from {models}?", abort=True)
     try:

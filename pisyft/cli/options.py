@@ -32,11 +32,22 @@ models_option: Callable = click.option(
 
 workers_models_option: Callable = click.option(
     "--models",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     default=Path("models"),
     show_default=True,
     help="The worker's folder of models.",
 )
+
+
+def workers_folder(models: Path) -> Path:
+    """A worker's folder of models, which is there as soon as one was started with it.
+
+    Raises:
+        Problem: it is not.
+    """
+    if not models.is_dir():
+        raise Problem(f"there is no folder {models}: say where the worker has its models with --models DIR")
+    return models
 
 
 class Address(click.ParamType):

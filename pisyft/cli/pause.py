@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_models_option
+from pisyft.cli.options import workers_folder, workers_models_option
 from pisyft.cli.problems import Problem
 
 
@@ -24,7 +24,7 @@ def pause(models: Path) -> None:
     from pisyft.owner import OwnersWord
 
     try:
-        OwnersWord(models).pause()
+        OwnersWord(workers_folder(models)).pause()
     except OSError as error:
         raise Problem(f"cannot write to {models}: {error.strerror}") from error
     click.echo(f"The worker with its models in {models} is paused: pisyft resume ends it.")

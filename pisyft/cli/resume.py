@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_models_option
+from pisyft.cli.options import workers_folder, workers_models_option
 from pisyft.cli.problems import Problem
 
 
@@ -21,7 +21,7 @@ def resume(models: Path) -> None:
     """
     from pisyft.owner import OwnersWord
 
-    word = OwnersWord(models)
+    word = OwnersWord(workers_folder(models))
     was_paused = word.is_paused
     try:
         word.resume()

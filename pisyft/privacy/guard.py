@@ -54,6 +54,7 @@ from pisyft.refusals import NotPermitted
 from pisyft.transport import WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.errors import ProtocolError, TransportError, UnknownPeer
+from pisyft.transport.failures import is_for_callers
 from pisyft.transport.server import Caller
 
 logger = logging.getLogger(__name__)
@@ -263,6 +264,9 @@ class GuardedWorker(WebsocketServerWorker):
         if name in _PAUSED_VERBS:
             self._check_not_paused()
         return super().find_verb(name, caller)
+
+    def as_told(self, verb: str, error: Exception) -> Exception:
+        return error if is_for_callers(error) else RuntimeError(f"{verb} failed: {type(error).__name__}")
 
     def check_sender(self) -> None:
         """`check_caller` for whoever the message under way comes from."""

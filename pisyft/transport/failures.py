@@ -20,6 +20,15 @@ def carry(kind: type[BaseException]) -> type[BaseException]:
     return kind
 
 
+def is_for_callers(error: BaseException) -> bool:
+    """Whether an exception was written to be told: a refusal, one that crosses the wire, or a wrong argument.
+
+    Others have texts that nobody chose: PyTorch's quote values, the system's name files.
+    """
+    kind = type(error)
+    return hasattr(error, "rule") or (kind.__module__, kind.__name__) in _kinds or kind in (ValueError, TypeError)
+
+
 def describe(number: int, error: BaseException) -> Failure:
     """The frame that reports `error`, which request `number` raised."""
     kind = next(each for each in type(error).__mro__ if _known(each.__module__, each.__name__) is each)

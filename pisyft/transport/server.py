@@ -288,6 +288,9 @@ class WebsocketServerWorker(VirtualWorker):
         sent = serving.reported
         if request.waits:
             sent += len(answer.value if isinstance(answer, Result) else answer.text)
+        # No more of an error than its type: its text, and what is in its traceback, could be about names.
+        outcome = type(serving.error).__name__ if serving.error else "done"
+        logger.debug("request %d of %s, %s: %s", request.number, serving.caller.id, serving.doing, outcome)
         self._take_down(serving.doing, received, sent, serving.error)
         return answer
 
@@ -318,7 +321,6 @@ class WebsocketServerWorker(VirtualWorker):
                 raise
             except Exception as error:
                 self._serving.error = error
-                logger.debug("request %d of %s failed", request.number, self._caller.id, exc_info=True)
                 self.object_store.poison(request.returns, error)
                 return describe(request.number, error)
 
@@ -355,9 +357,12 @@ class WebsocketServerWorker(VirtualWorker):
         except OverLimit:
             raise
         except Exception as error:
-            logger.debug("%s, called by %s, failed", call.verb, caller.id, exc_info=True)
             self._serving.error = error
-            return describe(call.number, error)
+            return describe(call.number, self.as_told(call.verb, error))
+
+    def as_told(self, verb: str, error: Exception) -> Exception:
+        """What a caller is told of what went wrong in a verb."""
+        return error
 
     def find_verb(self, name: str, caller: Caller) -> Callable:
         """The verb of that name, as far as this caller may call it.

@@ -10,6 +10,7 @@ import pytest
 import torch
 from syft.exceptions import GetNotPermittedError
 
+from pisyft.aggregation.errors import Refused
 from pisyft.contribution import Contribution
 from pisyft.lab import Lab
 from pisyft.participant import Participant
@@ -113,3 +114,18 @@ def test_what_a_worker_offers_is_what_its_policy_lists():
 def test_an_unknown_policy_is_refused(hook):
     with pytest.raises(ValueError, match="no policy 'lax', only strict, teach, open"):
         GuardedWorker(hook, "127.0.0.1", 0, "lax-alice", policy="lax")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "/home/pi/models/v0001.npz"), "release failed: OSError"),
+        (IndexError("Target 17 is out of bounds"), "release failed: IndexError"),
+        (KeyError("Dvorak"), "release failed: KeyError"),
+        (ValueError("there is no model 'x'"), "there is no model 'x'"),
+        (NotPermitted("floor", "too few"), "too few (rule floor)"),
+        (Refused("no such round"), "no such round"),
+    ],
+)
+def test_only_what_was_written_to_be_told_is_told_of_what_fails_in_a_verb(error, told):
+    assert str(GuardedWorker.as_told(Mock(), "release", error)) == told
