@@ -7,6 +7,7 @@ pointer asks for thousands of things a second.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -84,6 +85,9 @@ class AuditLog:
         Raises:
             OSError: it cannot be written.
         """
+        path = Path(self._file.baseFilename)
+        if path.exists() and not path.is_file():  # and a device's mode is not to be changed
+            raise OSError(errno.EINVAL, "it is no file")
         if self._file.stream is None:
             self._file.stream = self._file._open()
 

@@ -46,6 +46,11 @@ def test_it_is_for_its_owner_alone_also_if_the_file_was_there(file):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_device_is_no_log():
+    with pytest.raises(OSError, match="it is no file"):
+        AuditLog(Path("/dev/null")).open()
+
+
 def test_what_repeats_is_a_line_at_first_and_then_one_for_all(file):
     log = AuditLog(file)
     for _ in range(1000):
