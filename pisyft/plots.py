@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 # Okabe and Ito's palette, which stays apart for every common kind of colour blindness.
@@ -62,6 +64,54 @@ def loss_by_names(curves: Mapping[str, Sequence[tuple[int, float]]], languages: 
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False, loc="lower left")
         axes.set_title("Loss, name by name", loc="left")
+    return figure
+
+
+def letter_changes(changes: Mapping[str, Sequence[float]], letters: str) -> Figure:
+    """How much the weights of each letter have changed, one row of bars for each part of a network.
+
+    Args:
+        changes: for each part, one value for each letter, 0 or more.
+        letters: that the bars stand for.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 1.0 + 2.2 * len(changes)), layout="constrained")
+        rows = figure.subplots(len(changes), sharex=True, squeeze=False)[:, 0]
+        for axes, (part, values), colour in zip(rows, changes.items(), itertools.cycle(_COLOURS), strict=False):
+            axes.bar(range(len(letters)), values, color=colour)
+            axes.set_ylabel("change")
+            axes.set_yticks([])
+            axes.set_title(part, loc="left")
+            for place, value in enumerate(values):
+                if value:
+                    axes.annotate(letters[place], (place, value), ha="center", va="bottom", fontsize=13)
+            axes.margins(x=0.01, y=0.2)
+        rows[-1].set_xticks(range(len(letters)), _shown(letters), fontsize=11)
+        rows[-1].get_xticklabels()[letters.find(" ")].set_rotation(90)
+    return figure
+
+
+def _shown(letters: str) -> list[str]:
+    return ["space" if letter == " " else letter for letter in letters]
+
+
+def histograms(samples: Mapping[str, Sequence[float]], label: str, bins: int = 50) -> Figure:
+    """How often values of each size occur, one picture beside the other, each with its own axes.
+
+    Args:
+        samples: for each picture's title, the values.
+        label: of what they are.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.5 * len(samples), 4), layout="constrained")
+        for axes, (title, values), colour in zip(
+            figure.subplots(1, len(samples), squeeze=False)[0], samples.items(), itertools.cycle(_COLOURS), strict=False
+        ):
+            axes.hist(values, bins, color=colour)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.set_xlabel(label)
+            axes.set_ylabel("how often")
+            axes.set_title(title, loc="left")
     return figure
 
 
@@ -124,8 +174,7 @@ def letters_of(name: str, vectors: Sequence[Sequence[float]], alphabet: str) -> 
         axes.set_aspect("equal")
         axes.invert_yaxis()
         axes.set_yticks([row + 0.5 for row in range(len(vectors))], list(name))
-        shown = ["space" if letter == " " else letter for letter in alphabet]
-        axes.set_xticks([column + 0.5 for column in range(len(alphabet))], shown, fontsize=11)
+        axes.set_xticks([column + 0.5 for column in range(len(alphabet))], _shown(alphabet), fontsize=11)
         axes.get_xticklabels()[alphabet.find(" ")].set_rotation(90)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -204,31 +253,50 @@ def _pairs_of_bars(rows: Mapping[str, tuple[float | None, float | None]], labels
 
 def confusion_matrix(confusion: Sequence[Sequence[int]], languages: Sequence[str]) -> Figure:
     """How the names of each language (row) were guessed (column), as parts of the row."""
-    parts = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    return confusion_matrices({"Which languages are told apart": confusion}, languages)
+
+
+def confusion_matrices(confusions: Mapping[str, Sequence[Sequence[int]]], languages: Sequence[str]) -> Figure:
+    """Several confusion matrices side by side, two in a row.
+
+    Args:
+        confusions: for each title, how many names of each language (row) were guessed to be of which (column).
+    """
+    columns = min(2, len(confusions))
+    rows = -(-len(confusions) // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10, 8.5), layout="constrained")
-        axes = figure.subplots()
-        image = axes.imshow(parts, cmap="cividis", vmin=0, vmax=1)
-        axes.set_xticks(range(len(languages)), languages, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(languages)), languages)
-        axes.set_xlabel("guessed")
-        axes.set_ylabel("language of the name")
-        axes.spines[:].set_visible(False)
-        for index in range(len(languages)):
-            right = parts[index][index]
-            known = sum(confusion[index]) > 0
-            axes.text(
-                index,
-                index,
-                f"{right:.0%}" if known else "–",  # too few names to tell
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="black" if right > 0.5 else "white",
-            )
-        figure.colorbar(image, ax=axes, shrink=0.8, label="part of the language's names")
-        axes.set_title("Which languages are told apart", loc="left")
+        size = (10, 8.5) if len(confusions) == 1 else (1.2 + 7.2 * columns, 7.4 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat[len(confusions) :]:
+            axes.set_visible(False)
+        for axes, (title, confusion) in zip(grid.flat, confusions.items(), strict=False):
+            image = _draw_confusion(axes, confusion, languages)
+            axes.set_title(title, loc="left")
+        figure.colorbar(image, ax=grid, shrink=0.8, label="part of the language's names")
     return figure
+
+
+def _draw_confusion(axes: Axes, confusion: Sequence[Sequence[int]], languages: Sequence[str]) -> AxesImage:
+    parts = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    image = axes.imshow(parts, cmap="cividis", vmin=0, vmax=1)
+    axes.set_xticks(range(len(languages)), languages, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(languages)), languages)
+    axes.set_xlabel("guessed")
+    axes.set_ylabel("language of the name")
+    axes.spines[:].set_visible(False)
+    for index in range(len(languages)):
+        right = parts[index][index]
+        axes.text(
+            index,
+            index,
+            f"{right:.0%}" if sum(confusion[index]) else "–",  # too few names to tell
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if right > 0.5 else "white",
+        )
+    return image
 
 
 def png(figure: Figure) -> bytes:

@@ -94,7 +94,7 @@ class Workshop:
         if self.lab:
             self.lab.kill(worker)
         else:
-            input(f"Unplug {worker} now, then press Enter.")
+            print(f"Pull the plug of {worker} now.")
 
     def close(self) -> None:
         """Close the connections, and stop the workers that are on this machine. Safe to call twice."""

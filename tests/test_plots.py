@@ -7,9 +7,12 @@ import pytest
 
 from pisyft.plots import (
     accuracy_curves,
+    confusion_matrices,
     confusion_matrix,
     gain_bars,
+    histograms,
     language_bars,
+    letter_changes,
     letters_of,
     loss_by_names,
     loss_curve,
@@ -45,12 +48,18 @@ def chunks(picture: bytes) -> dict[bytes, bytes]:
         confusion_matrix([[3, 1], [0, 2]], ["Czech", "Irish"]),
         language_bars([0.1, 0.0, None], [0.6, 0.4, None], ["Czech", "Irish", "Korean"]),
         gain_bars({"alice": 0.3, "bob": 0.4}, {"alice": 0.5, "bob": 0.45}),
+        confusion_matrices({each: [[3, 1], [0, 2]] for each in ("alice", "bob", "carol")}, ["Czech", "Irish"]),
+        histograms({"shares": [1, 2, 2, 3], "numbers": [0.1, 0.2, 0.2]}, "value"),
+        letter_changes({"memory": [0, 0.5, 0, 0.1], "guess": [0.2, 0, 0, 0]}, "abc "),
         loss_by_names({"here": [(0, 2.9), (1000, 2.0)]}, 18),
         message_sizes({"fetched": [(1, 90), (100, 490)], "added": [(1, 70), (100, 70)]}),
         names_held({"alice": [10, 0, 3], "bob": [5, 7, 3]}, ["Czech", "Irish", "Korean"]),
         letters_of("a c b", [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]], "abc "),
     ],
-    ids=["loss", "accuracy", "confusion", "languages", "gain", "by-names", "messages", "held", "letters"],
+    ids=[
+        *("loss", "accuracy", "confusion", "languages", "gain", "confusions", "histograms", "changes", "by-names"),
+        *("messages", "held", "letters"),
+    ],
 )
 def test_a_figure_becomes_a_complete_png(figure):
     found = chunks(png(figure))
@@ -159,3 +168,22 @@ def test_a_training_is_compared_with_guessing_at_random():
 
     assert legend(axes) == ["here", "guessing at random"]
     assert axes.get_lines()[1].get_ydata()[0] == pytest.approx(2.890, abs=1e-3)
+
+
+def test_every_letter_that_changed_is_written_on_its_bar():
+    above, below = letter_changes({"memory": [0, 0.5, 0, 0.1], "guess": [0.2, 0, 0, 0]}, "abcd").axes
+
+    assert [text.get_text() for text in above.texts] == ["b", "d"]
+    assert [text.get_text() for text in below.texts] == ["a"]
+    assert [text.get_text() for text in below.get_xticklabels()] == list("abcd")
+
+
+def test_confusion_matrices_stand_side_by_side_and_no_empty_one_is_seen():
+    axes = confusion_matrices({each: [[3, 1], [0, 2]] for each in ("alice", "bob", "carol")}, ["Czech", "Irish"]).axes
+
+    assert [each.get_title(loc="left") for each in axes if each.get_visible() and each.get_title(loc="left")] == [
+        "alice",
+        "bob",
+        "carol",
+    ]
+    assert [each.get_visible() for each in axes[:4]] == [True, True, True, False]

@@ -45,7 +45,7 @@ def test_without_a_classroom_it_starts_a_lab_and_opening_again_closes_it(names_f
     assert processes_about(folder) == []
 
 
-def test_a_classroom_file_connects_to_the_pis_in_it_and_leaves_them_running(names_folder, hook, monkeypatch):
+def test_a_classroom_file_connects_to_the_pis_in_it_and_leaves_them_running(names_folder, hook, monkeypatch, capsys):
     with Lab(names_folder, ["pi-c", "pi-d"], certificates=True) as lab:
         folder = lab.folder / "classroom" / "coordinator"
         for given in (str(folder), folder / "classroom.toml"):
@@ -54,12 +54,10 @@ def test_a_classroom_file_connects_to_the_pis_in_it_and_leaves_them_running(name
                 assert room.pis == lab.addresses
                 assert room.workers[1].call("describe")["worker"] == "pi-d"
         monkeypatch.setenv("PISYFT_CLASSROOM", str(folder))
-        asked: list[str] = []
-        monkeypatch.setattr("builtins.input", asked.append)
         with workshop.open_classroom() as room:
             assert repr(room).startswith("the classroom 'lab', with 2 workers:")
             room.unplug("pi-d")
-            assert asked == ["Unplug pi-d now, then press Enter."]
+            assert capsys.readouterr().out == "Pull the plug of pi-d now.\n"
             assert room.workers[1].call("describe")["worker"] == "pi-d"
 
 
