@@ -22,6 +22,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
 from pisyft.flower.coordinator import FlowerFederation
+from pisyft.flower.device import SIMULATED_NAMES
 from pisyft.flower.device import app as device
 from pisyft.flower.server_app import Run, wait_for_nodes
 from pisyft.learning.encoding import encode
@@ -38,11 +39,11 @@ ROUNDS = {10: 20, 100: 10, 1000: 2}
 def main(pis: int, corpus: Path, folder: Path) -> None:
     test, holding = deal(pis, corpus, folder)
     figures: dict = {"pis": pis, "pis_with_names": holding}
+    os.environ[SIMULATED_NAMES] = str(folder)  # Ray's processes inherit it
     server = ServerApp()
 
     @server.main()
     def federate(grid: Grid, context: Context) -> None:
-        context.run_config["simulated-names"] = str(folder)
         began = time.perf_counter()
         federation = FlowerFederation(grid, context, wait_for_nodes(grid, holding, 600.0), timeout=3600.0)
         figures["start_seconds"] = time.perf_counter() - began

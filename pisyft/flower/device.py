@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
 
+SIMULATED_NAMES = "PISYFT_SIMULATED_NAMES"
 _OWN, _CONTROL = "pisyft.own", "pisyft.control"
 
 app = ClientApp()
@@ -43,17 +45,17 @@ class Device:
     Args:
         context: Flower's. `node_config` has `names`, the folder of names; and may have `id`, `models` (the folder for
             releases), `alphabet`, and `allow-plain`, without which the device takes part in secure sums only. In
-            Flower's simulation, which gives every device a number instead, the run's configuration has
-            `simulated-names`: the folder that `pisyft data split --workers N` has dealt into.
+            Flower's simulation, which gives every device a number instead, the environment variable
+            `PISYFT_SIMULATED_NAMES` is the folder that `pisyft data split --workers N` has dealt into.
     """
 
     def __init__(self, context: Context) -> None:
         configured = context.node_config
         if "names" in configured:
             folder = Path(str(configured["names"]))
-        elif "partition-id" in configured and context.run_config.get("simulated-names"):
+        elif "partition-id" in configured and SIMULATED_NAMES in os.environ:
             number = int(configured["partition-id"]) + 1
-            folder = Path(str(context.run_config["simulated-names"])) / f"pi-{number}" / "names"
+            folder = Path(os.environ[SIMULATED_NAMES]) / f"pi-{number}" / "names"
         else:
             raise NotTold('this SuperNode has no names: start it with --node-config \'names="FOLDER" id="ID"\'')
         self.id = str(configured.get("id", folder.parent.name))
