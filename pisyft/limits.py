@@ -54,7 +54,7 @@ class Limits:
     objects_mb: int = 128
     objects_mb_together: int = 192
     array_values: int = 32_000_000
-    handshake_seconds: int = 10
+    handshake_seconds: int = 30
     idle_seconds: int = 3600
     connections: int = 64
     connections_per_address: int = 32
