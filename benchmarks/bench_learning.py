@@ -45,7 +45,7 @@ from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
 
 ROOT = Path(__file__).resolve().parents[1]
-POINTS_OF_A_CURVE = 20
+POINTS_OF_A_CURVE = 10
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ ONE_STEP = TrainingSettings(batch_size=256, learning_rate=1.0, steps=1)
 best = Experiment(
     BEST,
     ONE_STEP,
-    rounds=400,
+    rounds=600,
     strategy="fedadam",
-    options={"schedule": "cosine", "server_learning_rate": 0.008},
-    leaning=(0.15, 0.6),
+    options={"schedule": "cosine", "server_learning_rate": 0.012},
+    leaning=(0.0, 0.6),
     alphabet=UNICODE,
 )
 one_by_one = Experiment("tutorial", TrainingSettings(batch_size=1, learning_rate=0.005, steps=10), rounds=1000)

@@ -33,9 +33,23 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
-    def opinions(self, letters: torch.Tensor) -> torch.Tensor:
-        """What is trained: the log-probabilities of each network inside, (networks, batch, languages)."""
-        return self.log_probabilities(letters).unsqueeze(0)
+    def loss(
+        self,
+        letters: torch.Tensor,
+        languages: torch.Tensor,
+        adjustment: torch.Tensor | float = 0.0,
+        smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        """What training makes small: a scalar, the mean over the names.
+
+        Args:
+            languages: of the names, int64, (batch,).
+            adjustment: added to the log-probabilities, (languages,).
+            smoothing: which part of the target is spread over all languages.
+        """
+        return functional.cross_entropy(
+            self.log_probabilities(letters) + adjustment, languages, label_smoothing=smoothing
+        )
 
     def favour(self, offsets: torch.Tensor) -> None:
         """Add to the scores of the languages, (languages,), in place: its guesses then lean to some of them."""
@@ -143,7 +157,7 @@ def packed(vectors: torch.Tensor, letters: torch.Tensor) -> PackedSequence:
 
 
 class NGrams(Model):
-    """Adds up, over all runs of one to four letters in a name, how much each speaks for every language.
+    """Adds up, over all runs of one to three letters in a name, how much each speaks for every language.
 
     A linear model, which averages well. Runs share `n_rows` rows by a fixed hash, so that nobody need tell which there
     are (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning").
@@ -155,7 +169,7 @@ class NGrams(Model):
     """
 
     def __init__(
-        self, n_letters: int, n_languages: int, n_rows: int = 13_000, longest: int = 4, dropout: float = 0.5
+        self, n_letters: int, n_languages: int, n_rows: int = 13_000, longest: int = 3, dropout: float = 0.4
     ) -> None:
         super().__init__()
         self.n_letters, self.n_languages, self.n_rows = n_letters, n_languages, n_rows
@@ -169,7 +183,8 @@ class NGrams(Model):
         kept = 1 - self.dropout if self.training else 1.0
         if self.training:
             rows = rows.masked_fill(torch.rand(rows.shape) > kept, self.n_rows)
-        return (self.table(rows) / kept + self.bias).log_softmax(1)
+        # Half of the sum: steps of Adam are equally long for all parameters, and a name has dozens of these.
+        return (self.table(rows) / (2 * kept) + self.bias).log_softmax(1)
 
     def rows(self, letters: torch.Tensor) -> torch.Tensor:
         """The rows of a name's runs, (batch, runs); `n_rows`, which is zeros, for runs that reach into padding."""
@@ -191,6 +206,83 @@ class NGrams(Model):
         self.bias.data += offsets
 
 
+class Writer(Model):
+    """Knows how each language writes names, and asks which one would have written this.
+
+    By Bayes' rule a name's languages are as probable as p(language) p(first letter | language) p(second letter | first,
+    language) ... p(end | last letters, language), divided by their sum. A letter is foreseen from the few before it, as
+    in Bengio et al. 2003, "A Neural Probabilistic Language Model". What is trained is to foresee names, not to tell
+    languages apart, so that it errs about other names than a network that is trained for that.
+
+    Args:
+        window: how many letters before it a letter is foreseen from.
+        n_embedding: numbers that stand for a letter.
+        n_language: numbers that stand for a language.
+        dropout: which part of the hidden values is left out while training; of the letters' numbers, a third of it.
+    """
+
+    def __init__(
+        self,
+        n_letters: int,
+        n_languages: int,
+        window: int = 4,
+        n_embedding: int = 24,
+        n_language: int = 48,
+        n_hidden: int = 256,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.n_languages, self.window, self.end = n_languages, window, n_letters + 1
+        # Nothing, which comes before a name begins, is the number 0, as padding is.
+        self.letter = nn.Embedding(n_letters + 2, n_embedding)
+        self.language = nn.Embedding(n_languages, n_language)
+        self.hidden = nn.Linear(window * n_embedding + n_language, n_hidden)
+        self.next = nn.Linear(n_hidden, n_embedding)
+        self.often = nn.Parameter(torch.zeros(n_letters + 2))
+        self.prior = nn.Parameter(torch.zeros(n_languages))
+        self.dropout, self.letter_dropout = nn.Dropout(dropout), nn.Dropout(dropout / 3)
+        for embedding in (self.letter, self.language):
+            nn.init.normal_(embedding.weight, std=0.3)
+
+    def log_likelihoods(self, letters: torch.Tensor, languages: torch.Tensor) -> torch.Tensor:
+        """How probable each name is in a language: log p(name | language), (batch,).
+
+        Args:
+            letters: (longest name, batch).
+            languages: one for each name, int64, (batch,).
+        """
+        written = functional.pad(letters, (0, 0, self.window, 0))
+        written = torch.cat((written, torch.full_like(letters[:1], self.end)))
+        letter, before = written[self.window :], written.unfold(0, self.window, 1)[:-1]
+        real = letter > 0
+        context = self.letter_dropout(self.letter(before[real])).flatten(1)
+        language = self.language(languages.expand_as(letter)[real])
+        hidden = self.dropout(self.hidden(torch.cat((context, language), 1)).relu())
+        # A letter has the same numbers whether it comes before or after.
+        scores = self.next(hidden) @ self.letter.weight.t() + self.often
+        foreseen = -functional.cross_entropy(scores, letter[real], reduction="none")
+        return torch.zeros(letter.shape).masked_scatter(real, foreseen).sum(0)
+
+    def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
+        each = torch.arange(self.n_languages).unsqueeze(1).expand(-1, letters.shape[1])
+        likelihoods = torch.stack([self.log_likelihoods(letters, language) for language in each], 1)
+        return (likelihoods + self.prior).log_softmax(1)
+
+    def loss(
+        self,
+        letters: torch.Tensor,
+        languages: torch.Tensor,
+        adjustment: torch.Tensor | float = 0.0,
+        smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        """How improbable names and their languages are together; `smoothing` has no meaning here."""
+        prior = (self.prior + adjustment).log_softmax(0)
+        return -(self.log_likelihoods(letters, languages) + prior[languages]).mean()
+
+    def favour(self, offsets: torch.Tensor) -> None:
+        self.prior.data += offsets
+
+
 class Committee(Model):
     """Several networks, each trained as if it were alone, which guess together: the mean of their log-probabilities."""
 
@@ -199,11 +291,12 @@ class Committee(Model):
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.n_languages = members[0].n_languages
 
-    def opinions(self, letters: torch.Tensor) -> torch.Tensor:
-        return torch.stack([member.log_probabilities(letters) for member in self.members])
-
     def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
-        return self.opinions(letters).mean(0).log_softmax(1)
+        return torch.stack([member.log_probabilities(letters) for member in self.members]).mean(0).log_softmax(1)
+
+    def loss(self, *batch, **keywords) -> torch.Tensor:
+        # A sum, so that no member's gradient depends on how many there are.
+        return torch.stack([member.loss(*batch, **keywords) for member in self.members]).sum()
 
     def favour(self, offsets: torch.Tensor) -> None:
         for member in self.members:
@@ -215,9 +308,9 @@ MODELS: dict[str, Callable[[int, int], Model]] = {
     "rnn": lambda letters, languages: Recurrent(nn.RNN, letters, languages),
     "gru": lambda letters, languages: Recurrent(nn.GRU, letters, languages, 64, 192, dropout=0.3),
     "ngrams": NGrams,
+    "writer": Writer,
     "committee": lambda letters, languages: Committee(
-        NGrams(letters, languages, n_rows=9000, dropout=0.4),
-        Recurrent(nn.GRU, letters, languages, 32, 160, dropout=0.4, bidirectional=True),
+        NGrams(letters, languages, n_rows=10_000), Writer(letters, languages)
     ),
 }
 

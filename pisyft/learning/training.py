@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from pisyft.learning.encoding import Encoded
 from pisyft.learning.models import Model
@@ -160,13 +159,8 @@ def fit(
         model.train()
         for step, batch in enumerate(batches(names, settings), 1):
             optimizer.zero_grad()
-            opinions = model.opinions(batch.letters)
-            if adjustment is not None:
-                opinions = opinions + adjustment
-            languages = batch.languages.expand(len(opinions), -1).flatten()
-            loss = functional.cross_entropy(opinions.flatten(0, 1), languages, label_smoothing=settings.label_smoothing)
-            # Each network inside is trained by its own loss, as if it were alone.
-            (loss * len(opinions)).backward()
+            loss = model.loss(batch.letters, batch.languages, adjustment, settings.label_smoothing)
+            loss.backward()
             with torch.no_grad():
                 for index, parameter in enumerate(parameters):
                     if parameter.grad is None:  # no part in what the model says
@@ -209,10 +203,10 @@ def _order(count: int, settings: TrainingSettings, number: int) -> torch.Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(settings.seed * 1_000_003 + number))
 
 
-def _adjustment(names: Encoded, n_languages: int, settings: TrainingSettings) -> torch.Tensor | None:
+def _adjustment(names: Encoded, n_languages: int, settings: TrainingSettings) -> torch.Tensor | float:
     """What is added to the log-probabilities before the loss, (languages,)."""
     if not settings.logit_adjustment:
-        return None
+        return 0.0
     here = torch.bincount(names.languages, minlength=n_languages) / len(names)
     wanted = torch.tensor(settings.prior) if settings.prior else torch.full((n_languages,), 1 / n_languages)
     return settings.logit_adjustment * (here.clamp(min=_RARE).log() - wanted.clamp(min=_RARE).log())

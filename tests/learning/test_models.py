@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_model_and_leaves_the_generator_alone(name)
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru, ngrams, committee"):
+    with pytest.raises(ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru, ngrams, writer, committee"):
         make_model("lstm", 57, 18)
 
 
@@ -136,15 +136,53 @@ def test_a_model_leans_towards_languages_it_saw_few_names_of_and_stays_as_it_was
 
 
 def test_n_grams_are_the_runs_of_letters_with_the_ends_of_the_name():
-    """Au has 4 symbols with its ends: 4 runs of one, 3 of two, 2 of three, 1 of four."""
+    """Au has 4 symbols with its ends: 4 runs of one, 3 of two, 2 of three."""
     model = NGrams(TUTORIAL.size, 5)
     rows = model.rows(encode({"some language": ["Au", "Papadopoulos"]}).letters)
 
     short, alone = rows[0][rows[0] < model.n_rows], model.rows(encode({"some language": ["Au"]}).letters)[0]
 
-    assert len(short) == 4 + 3 + 2 + 1
+    assert len(short) == 4 + 3 + 2
     assert short.tolist() == alone[alone < model.n_rows].tolist()
     assert not set(short.tolist()[4:]) <= set(model.rows(encode({"some language": ["uA"]}).letters)[0].tolist())
+
+
+def test_a_writer_guesses_by_bayes_rule():
+    writer = make_model("writer", TUTORIAL.size, 3, seed=1).eval()
+    writer.prior.data = torch.tensor([0.5, -1.0, 0.0])
+    letters = encode({"some language": NAMES}).letters
+
+    likelihoods = [writer.log_likelihoods(letters, torch.full((len(NAMES),), language)) for language in range(3)]
+
+    joint = torch.stack(likelihoods, 1).exp() * writer.prior.exp()
+    assert torch.allclose(writer.log_probabilities(letters).exp(), joint / joint.sum(1, keepdim=True), atol=1e-5)
+
+
+def test_a_writer_foresees_each_letter_and_the_end_from_the_letters_before():
+    writer = make_model("writer", 3, 2, seed=1).eval()
+    name, language = [2, 1, 3], 1
+
+    expected = 0.0
+    for place, letter in enumerate([*name, writer.end]):
+        before = ([0, 0, 0, 0, *name])[place : place + 4]
+        context = torch.cat([*(writer.letter.weight[each] for each in before), writer.language.weight[language]])
+        hidden = (writer.hidden.weight @ context + writer.hidden.bias).relu()
+        scores = writer.letter.weight @ (writer.next.weight @ hidden + writer.next.bias) + writer.often
+        expected += scores.log_softmax(0)[letter]
+
+    told = writer.log_likelihoods(torch.tensor([[0], *([each] for each in name)]), torch.tensor([language]))
+    assert torch.allclose(told, expected, atol=1e-5)
+
+
+def test_a_writer_learns_how_often_languages_are_and_how_they_write():
+    names = encode({"Greek": ["Kokkinos", "Kos", "Kostas"] * 4, "Korean": ["Kim", "Lee"]})
+    writer = make_model("writer", TUTORIAL.size, 2, seed=1)
+    settings = TrainingSettings(batch_size=14, learning_rate=0.01, optimizer="adam", passes=150)
+
+    fit(writer, names, settings)
+
+    assert torch.allclose(writer.prior.softmax(0), torch.tensor([12 / 14, 2 / 14]), atol=0.02)
+    assert read(writer, "Kosinos", "Lim").argmax(1).tolist() == [0, 1]
 
 
 def test_each_member_of_a_committee_is_trained_as_if_it_were_alone():
