@@ -199,7 +199,8 @@ class NGrams(Model):
             before = functional.pad(marked, (0, 0, length, 0))[: len(marked)]
             run = (run * 1_000_003 + before + 7_919 * (length + 1)) % 2_147_483_647
             whole = whole & (before > 0)
-            found.append(torch.where(whole, run % self.n_rows, self.n_rows))
+            # Mixed once more, so that runs that are alike meet in a row by chance only, whatever `n_rows` is.
+            found.append(torch.where(whole, run * 2_654_435_761 % 2_147_483_647 % self.n_rows, self.n_rows))
         return torch.cat(found).t()
 
     def favour(self, offsets: torch.Tensor) -> None:

@@ -117,7 +117,9 @@ def test_the_same_seed_gives_the_same_model_and_leaves_the_generator_alone(name)
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru, ngrams, writer, committee"):
+    with pytest.raises(
+        ValueError, match=r"no model 'lstm': choose one of tutorial, rnn, gru, ngrams, writer, committee"
+    ):
         make_model("lstm", 57, 18)
 
 
