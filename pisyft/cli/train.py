@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pisyft.cli.options import ALPHABETS, by_id, classroom_at, names_option, need_pysyft, workers_option
-from pisyft.cli.problems import Problem
+from pisyft.cli.problems import Problem, ctrl_c_waits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -172,21 +172,22 @@ def train(
     if not lab and len(addresses) < 2:
         raise Problem("say with whom: --classroom FOLDER, --worker ID=HOST:PORT twice or more, or --lab")
 
-    import warnings
+    with ctrl_c_waits():
+        import warnings
 
-    import torch
-    from syft.exceptions import GetNotPermittedError
+        import torch
+        from syft.exceptions import GetNotPermittedError
 
-    from pisyft import run
-    from pisyft.aggregation.errors import AggregationError
-    from pisyft.aggregation.plain import PlainAggregation
-    from pisyft.checkpoints import CheckpointError
-    from pisyft.federation import FederationError
-    from pisyft.lab import LabError
-    from pisyft.learning.names import NamesError
-    from pisyft.learning.training import Diverged
-    from pisyft.release import ReleaseError
-    from pisyft.transport.errors import TransportError, UnknownPeer
+        from pisyft import run
+        from pisyft.aggregation.errors import AggregationError
+        from pisyft.aggregation.plain import PlainAggregation
+        from pisyft.checkpoints import CheckpointError
+        from pisyft.federation import FederationError
+        from pisyft.lab import LabError
+        from pisyft.learning.names import NamesError
+        from pisyft.learning.training import Diverged
+        from pisyft.release import ReleaseError
+        from pisyft.transport.errors import TransportError, UnknownPeer
 
     warnings.simplefilter("always", PlainAggregation)
     torch.set_num_threads(1)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ import pytest
 from pisyft import __version__, cli
 from pisyft.cli import setup
 from pisyft.cli.options import Address
+from pisyft.cli.problems import ctrl_c_waits
 from pisyft.lab import Lab
 from pisyft.learning.names import read_folder, read_parts, total
 from tests.conftest import REPOSITORY
@@ -640,6 +642,26 @@ def heed_ctrl_c() -> None:
     A shell that is no terminal starts what is in the background (`make test &`) so, and every process inherits it.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the shell that runs the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_until_modules_are_imported(ctrl_c):
+    done = []
+
+    with pytest.raises(KeyboardInterrupt), ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        done.append("imported")
+
+    assert done == ["imported"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_training_in_a_lab_that_is_interrupted_leaves_no_process(names_folder, tmp_path):
