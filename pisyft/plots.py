@@ -239,7 +239,7 @@ def _pairs_of_bars(rows: Mapping[str, tuple[float | None, float | None]], labels
                 label=label,
             )
             texts = ["too few names" if pair[place] is None else f"{pair[place]:.0%}" for pair in rows.values()]
-            axes.bar_label(bars, texts, padding=3, fontsize=9)
+            axes.bar_label(bars, texts, padding=3, fontsize=11)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.invert_yaxis()
         axes.margins(y=0.02)
