@@ -41,7 +41,8 @@ class Lab:
         workers: the ids of the workers.
         folder: where the workers' names, models and logs go; by default a temporary folder, which goes with the lab.
         seed: deals the names, and chooses the ones that are held out.
-        policy: of the workers, "teach" for pointers or "strict" for verbs only.
+        policy: of the workers, "teach" for pointers, "strict" for verbs only, or "open", which hides nothing and with
+            which they hold no names.
         allow_plain: whether the workers take part in sums that hide nothing.
         certificates: whether workers and coordinator prove to each other who they are, with certificates of a
             classroom that is made for this lab.
@@ -200,10 +201,12 @@ class Lab:
         host, port = self.addresses[worker]
         command = [
             *(sys.executable, *self.program, "--host", host, "--port", str(port)),
-            *("--data", str(self.names_of(worker)), "--models", str(self.folder / worker / "models")),
+            *("--models", str(self.folder / worker / "models")),
             *("--seed", str(self.seed), "--policy", self.policy, "--alphabet", self._alphabet),
             *("--listen-fd", str(listener.fileno()), "--until-stdin-closes"),
         ]
+        if self.policy != "open":  # under which a worker holds no names
+            command += ["--data", str(self.names_of(worker))]
         if self._certificates:
             command += ["--classroom", str(self.folder / _CLASSROOM / worker)]
         else:

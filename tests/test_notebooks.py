@@ -109,7 +109,8 @@ def test_it_ends_with_three_questions_and_their_answers_folded_away(name):
 
 
 def test_they_are_numbered_without_a_gap():
-    assert [name[:2] for name in ALL] == [f"{number:02}" for number in range(1, len(ALL) + 1)]
+    assert [name[:2] for name in ALL] == [f"{number:02}" for number in range(len(ALL))]
+    assert len(ALL) >= 9
 
 
 # What every one does
@@ -145,6 +146,30 @@ def test_it_runs_on_the_pis_of_a_classroom_that_the_environment_names(pis, tmp_p
     assert f"alice on 127.0.0.1:{pis.addresses['alice'][1]}" in notebook.seen("open-room")
     assert list(tmp_path.glob("pisyft-lab-*")) == []
     assert re.fullmatch(r"Together, their names have \d+ times the letter a.\n", notebook.seen("sum"))
+
+
+# 0. Is everything ready?
+
+
+@pytest.fixture
+def ready(executed) -> Executed:
+    return executed("00_is_everything_ready")
+
+
+def test_0_the_doctor_finds_this_machine_fit_and_every_worker_within_reach(ready):
+    machine, peers = ready.seen("machine-checks"), ready.seen("peer-checks")
+    assert re.search(r"^ok +PyTorch +\d", machine, re.MULTILINE)
+    assert re.search(r"^ok +PySyft +0.2.9", machine, re.MULTILINE)
+    assert "\nfailed " not in machine + peers
+    for found in ("certificates +of coordinator in lab", "peer alice +\\d+ ms", "peer bob +\\d+ ms", "clock of bob"):
+        assert re.search(rf"^\w+ +{found}", peers, re.MULTILINE), found
+
+
+def test_0_the_workers_introduce_themselves_and_compute(ready):
+    assert re.search(
+        r"^alice is a .+\n +memory: .+ MB are free\n +names: +2,\d+ of 18 languages", ready.seen("meet-them")
+    )
+    assert ready.seen("hello") == "tensor(5050)"
 
 
 # 1. A tensor on someone else's computer
@@ -424,3 +449,57 @@ def test_7_with_nine_languages_each_they_gain_the_other_nine(good_enough):
     assert float(alone) > float(together) > 40
     alone, _, together, equal = map(float, re.findall(r"([\d.]+)%", good_enough.seen("everybody")))
     assert alone < 50 < together < equal + 5
+
+
+# 8. Try to steal a name
+
+
+@pytest.fixture
+def attacked(executed) -> Executed:
+    return executed("08_try_to_steal_a_name")
+
+
+def outcomes(text: str) -> dict[str, str]:
+    """What came of each attack, by its name."""
+    return dict(re.findall(r"^(\w+) +((?:GOT IT|refused).*)$", text, re.MULTILINE))
+
+
+def test_8_an_open_worker_gives_everything_away(attacked):
+    came_of = outcomes(attacked.seen("try-open"))
+    assert len(came_of) == 8
+    assert [attack for attack, came in came_of.items() if came == "GOT IT: Meitner"] == [
+        "ask_for_the_names",
+        "ask_for_a_copy",
+        "hide_them_in_a_sum",
+        "pour_them_into_my_tensor",
+    ]
+
+
+def test_8_under_teach_every_attack_is_refused_by_its_rule_but_the_crafted_sum(attacked, all_names):
+    rules = [came.removeprefix("refused, rule ") for came in outcomes(attacked.seen("try-teach")).values()]
+    assert rules == ["private", "private", "private", "private", "send", "shares", "floor", "verb"]
+    stolen = outcomes(attacked.seen("crafted"))["craft_a_sum"].removeprefix("GOT IT: ")
+    known = {
+        TUTORIAL.normalise(name) for file in all_names.glob("*.txt") for name in file.read_text("utf-8").split("\n")
+    }
+    assert stolen in known
+
+
+def test_8_under_strict_no_pointer_is_taken_and_training_works(attacked):
+    came_of = outcomes(attacked.seen("try-strict"))
+    assert [attack for attack, came in came_of.items() if came != "refused, rule pointers"] == [
+        "learn_from_a_single_name",
+        "read_her_files",
+    ]
+    assert all(came.startswith("refused") for came in came_of.values()) and len(came_of) == 9
+    assert float(re.search(r"after a round: ([\d.]+)%", attacked.seen("useful"))[1]) > 10
+
+
+def test_8_the_audit_log_shows_the_attacks_and_that_no_name_has_left(attacked):
+    text = attacked.seen("audit-log")
+    for what, rule in (("pointer: message", "pointers"), ("fit", "floor"), ("call", "verb")):
+        assert re.search(rf" {what} +\d+ times +refused +{rule}$", text, re.MULTILINE)
+    left = re.findall(r"^(\w+) +to (\w+) +\d+ times, +([\d,]+) bytes$", attacked.seen("left"), re.MULTILINE)
+    assert left[0][:2] == ("aggregate", "me") and 217_000 < int(left[0][2].replace(",", "")) < 220_000
+    assert {verb for verb, _, _ in left} <= {"aggregate", "evaluate", "describe", "fit", "deliver"}
+    assert sum(int(sent.replace(",", "")) for _, _, sent in left[1:]) < 10_000
