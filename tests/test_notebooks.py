@@ -69,6 +69,8 @@ def executed(tmp_path_factory: pytest.TempPathFactory):
     done: dict[str, Executed] = {}
 
     def run(name: str) -> Executed:
+        if name.startswith("09"):
+            pytest.importorskip("flwr", reason="Flower is not installed: pip install 'pisyft[flower]'")
         if name not in done:
             done[name] = execute(name, tmp_path_factory.mktemp(f"of-{name}"))
         return done[name]
@@ -503,3 +505,21 @@ def test_8_the_audit_log_shows_the_attacks_and_that_no_name_has_left(attacked):
     assert left[0][:2] == ("aggregate", "me") and 217_000 < int(left[0][2].replace(",", "")) < 220_000
     assert {verb for verb, _, _ in left} <= {"aggregate", "evaluate", "describe", "fit", "deliver"}
     assert sum(int(sent.replace(",", "")) for _, _, sent in left[1:]) < 10_000
+
+
+# 9. Beyond the classroom
+
+
+def test_9_what_flower_cuts_off_is_seen_and_refused(executed):
+    notebook = executed("09_beyond_the_classroom")
+
+    assert float(notebook.seen("cut-off").rsplit(" ", 1)[1]) < 1
+    assert float(notebook.seen("not-cut-off").split("with these figures: ")[1].split()[0]) == pytest.approx(2.5)
+    assert "Refused: trained on 10000 names, and this round takes 1000 at the most" in notebook.seen("refused")
+
+
+def test_9_a_round_on_supernodes_ends_in_a_release(executed):
+    told = executed("09_beyond_the_classroom").seen("supernodes")
+
+    assert "1 rounds of" in told and "added up by secagg" in told
+    assert "Released to every device as version 1." in told
