@@ -70,7 +70,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory):
 
     def run(name: str) -> Executed:
         if name.startswith("09"):
-            pytest.importorskip("flwr", reason="Flower is not installed: pip install 'pisyft[flower]'")
+            pytest.importorskip("flwr", reason="Flower is not installed: pip install -e '.[flower]'")
         if name not in done:
             done[name] = execute(name, tmp_path_factory.mktemp(f"of-{name}"))
         return done[name]

@@ -229,7 +229,7 @@ def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict, cons
     try:
         from pisyft.flower.local import LocalRunError, train_locally
     except ModuleNotFoundError as error:
-        raise Problem(f"Flower is not installed ({error}): pip install 'pisyft[flower]'") from error
+        raise Problem(f"Flower is not installed ({error}): in PiSyft's folder, pip install -e '.[flower]'") from error
     try:
         return train_locally(names, supernodes, config, out, console)
     except LocalRunError as error:

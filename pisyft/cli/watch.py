@@ -83,7 +83,7 @@ def watch(
     try:
         from pisyft.page.app import Door, is_loopback, listen, make_server, new_token
     except ImportError as error:
-        raise Problem(f"the page needs {error.name}: pip install 'pisyft[page]'") from error
+        raise Problem(f"the page needs {error.name}: in PiSyft's folder, pip install -e '.[page]'") from error
 
     from contextlib import ExitStack, suppress
 

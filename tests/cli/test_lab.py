@@ -144,7 +144,7 @@ def test_without_the_pages_packages_it_is_told_what_to_install(monkeypatch, caps
         cli.main(["classroom", "watch", "--worker", "alice=127.0.0.1:1"])
 
     assert done.value.code == 2
-    assert "the page needs uvicorn: pip install 'pisyft[page]'" in capsys.readouterr().err
+    assert "the page needs uvicorn: in PiSyft's folder, pip install -e '.[page]'" in capsys.readouterr().err
 
 
 def test_on_the_network_a_token_is_made_and_told_after_a_hash(tmp_path):
