@@ -110,7 +110,7 @@ def worker_process(folder, names):
             process.wait(PATIENCE_SECONDS)
 
 
-def test_a_classroom_finds_its_pi_and_believes_certificates_only(tmp_path, hook, own_id, names_folder):
+def test_a_classroom_finds_its_pi_and_believes_certificates_only(tmp_path, hook, own_id, names_folder, monkeypatch):
     rooms, names = {}, {}
     for room in ("ours", "theirs"):
         create(tmp_path / room, {own_id: ("", 8777), "bob": ("", 8777)})
@@ -123,6 +123,7 @@ def test_a_classroom_finds_its_pi_and_believes_certificates_only(tmp_path, hook,
             WebsocketClientWorker(hook, "", 8777, id=own_id, credentials=rooms["ours"].credentials)
         with worker_process(tmp_path / "ours" / own_id, names["ours"]):
             wait_until_found(own_id, times=2)
+            monkeypatch.setattr("pisyft.transport.client._FIND_SECONDS", PATIENCE_SECONDS)
 
             client = WebsocketClientWorker(hook, "", 8777, id=own_id, credentials=rooms["ours"].credentials)
             try:
