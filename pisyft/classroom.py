@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -58,6 +58,7 @@ class Classroom:
         credentials: the member's certificate and key, or the coordinator's token, and the authority's certificate.
         limits: how much of this member's worker its callers may take.
         floor: over how many names a figure must be for this member's worker to tell it, at least.
+        languages: what all Pis have agreed to tell apart; empty where each Pi's files say it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Classroom:
     credentials: Credentials = field(repr=False)
     limits: Limits = field(default=Limits(), repr=False)
     floor: int = DEFAULT_FLOOR
+    languages: tuple[str, ...] = ()
 
     @property
     def peers(self) -> dict[str, tuple[str, int]]:
@@ -95,7 +97,9 @@ class Classroom:
     @classmethod
     def _from_values(cls, values: dict, path: Path) -> Classroom:
         sections = {"certificates": dict, "limits": dict, "pi": dict}
-        _only(values, {"classroom": str, "id": str, "minimum": int, "floor": int, **sections}, path, "")
+        _only(
+            values, {"classroom": str, "id": str, "minimum": int, "floor": int, "languages": list, **sections}, path, ""
+        )
         certificates = values.get("certificates", {})
         _only(certificates, {"authority": str, "own": str, "key": str, "token": str}, path, "certificates.")
         by_token = values.get("id") == COORDINATOR and "token" in certificates
@@ -118,6 +122,9 @@ class Classroom:
             raise ClassroomError(
                 f"{path}: floor is {floor}; {LEAST_FLOOR} is the least, so that no figure is about a few names"
             )
+        languages = values.get("languages", [])
+        if not all(isinstance(each, str) for each in languages) or len(set(languages)) < len(languages):
+            raise ClassroomError(f'{path}: languages must be different texts in quotes, as in ["Czech", "Igbo"]')
         if values["id"] not in (*pis, COORDINATOR):
             raise ClassroomError(f"{path} is of {values['id']!r}, which is no Pi of it: {', '.join(pis)}")
         files = {key: path.parent / name for key, name in certificates.items()}
@@ -134,7 +141,7 @@ class Classroom:
             limits = Limits().with_changes(values.get("limits", {}))
         except LimitsError as error:
             raise ClassroomError(f"{path}, [limits]: {error}") from error
-        return cls(values["classroom"], values["id"], pis, minimum, credentials, limits, floor)
+        return cls(values["classroom"], values["id"], pis, minimum, credentials, limits, floor, tuple(languages))
 
     def connect(self, hook, **options) -> list:
         """Connect to all Pis, as PySyft workers; for the coordinator's notebook.
@@ -162,6 +169,7 @@ def create(
     minimum: int = DEFAULT_MINIMUM,
     days: int = _DAYS,
     token: bool = False,
+    languages: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Make a classroom: an authority, and a folder for each Pi and for the coordinator.
 
@@ -173,6 +181,7 @@ def create(
         days: how long the certificates are good for.
         token: whether the coordinator has a token in place of a certificate. Pis have certificates in any case: who is
             a peer is not to be had by a token.
+        languages: what all Pis are to tell apart, see `Classroom`.
 
     Returns:
         The `classroom.toml` of each member, by id; the coordinator's is "coordinator".
@@ -207,7 +216,7 @@ def create(
             files["token"] = f"{member}.token"
             shown = secret if member == COORDINATOR else token_for(secret, member)
             write_whole(own / f"{member}.token", shown.hex().encode(), mode=0o600)
-        write_whole(own / CONFIGURATION, _configuration(name, member, minimum, files, pis).encode())
+        write_whole(own / CONFIGURATION, _configuration(name, member, minimum, files, pis, languages).encode())
         made[member] = own / CONFIGURATION
     return made
 
@@ -298,13 +307,19 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _configuration(
-    name: str, member: str, minimum: int, files: Mapping[str, str], pis: Mapping[str, tuple[str, int]]
+    name: str,
+    member: str,
+    minimum: int,
+    files: Mapping[str, str],
+    pis: Mapping[str, tuple[str, int]],
+    languages: Sequence[str],
 ) -> str:
     lines = [
         f"classroom = {_quoted(name)}",
         f"id = {_quoted(member)}  # who this file is of",
         f"minimum = {minimum}  # Pis that must take part in a secure sum; 3 hides more",
         f"floor = {DEFAULT_FLOOR}  # names that a figure must be over to be told",
+        *([f"languages = [{', '.join(map(_quoted, languages))}]  # the same on all Pis"] if languages else []),
         "",
         "[certificates]",
         *(f'{key} = "{file}"' for key, file in files.items()),
@@ -325,5 +340,7 @@ def _only(values: dict, known: dict[str, type], path: Path, prefix: str) -> None
         if key not in known:
             raise ClassroomError(f"{path}: nothing is called {prefix}{key} here, only {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            kind = {str: "a text in quotes", int: "a whole number", dict: "a section"}[known[key]]
+            kind = {str: "a text in quotes", int: "a whole number", dict: "a section", list: "a list, in brackets"}[
+                known[key]
+            ]
             raise ClassroomError(f"{path}: {prefix}{key} must be {kind}")

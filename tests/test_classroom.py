@@ -96,6 +96,12 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
             "[limits]\nframe = 1\n[certificates]",
             r"\[limits\]: there is no limit 'frame', only frame_mb",
         ),
+        (
+            "[certificates]",
+            'languages = ["Igbo", "Igbo"]\n[certificates]',
+            "languages must be different texts in quotes",
+        ),
+        ("[certificates]", 'languages = "Igbo"\n[certificates]', "languages must be a list, in brackets"),
         ("[certificates]", "[limits]\nframe_mb = 0\n[certificates]", "the limit frame_mb is 0: it must be"),
     ],
 )

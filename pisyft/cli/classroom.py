@@ -29,7 +29,10 @@ def classroom() -> None:
 @click.option("--name", default="classroom", show_default=True)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Pis that a secure sum needs.")
 @click.option("--token", is_flag=True, help="The coordinator shows a token in place of a certificate.")
-def create(pis: tuple, into: Path, name: str, minimum: int, token: bool) -> None:
+@click.option(
+    "--language", "languages", multiple=True, help="Told apart by all Pis; once for each.  [default: as dealt]"
+)
+def create(pis: tuple, into: Path, name: str, minimum: int, token: bool, languages: tuple[str, ...]) -> None:
     """Make an authority, and for each Pi and the coordinator a folder with certificate, key and classroom.toml.
 
     \b
@@ -42,7 +45,7 @@ def create(pis: tuple, into: Path, name: str, minimum: int, token: bool) -> None
     if len(by_id) < len(pis):
         raise Problem("a Pi is named twice: every Pi has its own id")
     try:
-        made = create(into, by_id, name, minimum, token=token)
+        made = create(into, by_id, name, minimum, token=token, languages=languages)
     except ClassroomError as error:
         raise Problem(str(error)) from error
     except OSError as error:

@@ -136,13 +136,20 @@ def worker(
 
     # The names first: a mistake there is told before PyTorch is loaded.
     from pisyft.learning.alphabet import alphabet_by_name
-    from pisyft.learning.names import NamesError, WatchedFolder, keep_parts, read_parts, total
+    from pisyft.learning.names import NamesError, WatchedFolder, keep_parts, keep_to_languages, read_parts, total
 
     letters = alphabet_by_name(alphabet)
+    languages = room.languages if room else ()
     try:
+        if languages and data_folder and data_folder.is_dir():
+            keep_to_languages(data_folder, languages)
         names = read_parts(data_folder, letters, seed or 0) if data_folder else None
     except NamesError as error:
         raise Problem(str(error)) from error
+    except OSError as error:
+        raise Problem(
+            f"{data_folder} cannot be written ({error.strerror}): it needs a file for each of {', '.join(languages)}"
+        ) from error
 
     import logging
     import os

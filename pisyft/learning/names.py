@@ -112,7 +112,7 @@ class WatchedFolder:
     """
 
     def __init__(self, folder: str | Path, alphabet: Alphabet = TUTORIAL) -> None:
-        self._folder, self._alphabet = Path(folder), alphabet
+        self.path, self._alphabet = Path(folder), alphabet
         self._seen = self._state()
 
     def read_if_changed(self) -> NamesByLanguage | None:
@@ -125,11 +125,30 @@ class WatchedFolder:
         if state == self._seen:
             return None
         self._seen = state
-        return read_folder(self._folder, self._alphabet)
+        return read_folder(self.path, self._alphabet)
 
     def _state(self) -> dict[Path, tuple[int, int]]:
-        files = sorted(self._folder.glob("*.txt")) + sorted(self._folder.glob("*/*.txt"))
+        files = sorted(self.path.glob("*.txt")) + sorted(self.path.glob("*/*.txt"))
         return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()}
+
+
+def keep_to_languages(folder: str | Path, languages: Sequence[str]) -> None:
+    """Make an empty file for each language that was agreed on and that a worker has no names of.
+
+    Raises:
+        NamesError: the folder has a language that was not agreed on.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    for language in languages:
+        _check_language(language)
+    found = {file.stem for place, _ in _places(folder) for file in place.glob("*.txt")}
+    if others := sorted(found - set(languages)):
+        raise NamesError(
+            f"{folder} has names of {', '.join(others)}, which the classroom has not agreed on: move the file away, or "
+            "add the language to `languages` in classroom.toml, on all Pis"
+        )
+    write_folder({language: [] for language in languages if language not in found}, _added_to(folder))
 
 
 def add_name(
@@ -155,16 +174,15 @@ def add_name(
     if language not in names and not new_language:
         raise NamesError(
             f"{folder} has no language {language!r}, but {', '.join(names)}. For a new one, all workers of the "
-            "federation need a file: agree with the others, and add --new-language"
+            "federation need it: agree with the others in classroom.toml (languages), or add --new-language on each"
         )
-    if not language.replace(" ", "").replace("-", "").isalpha():
-        raise NamesError(f"{language!r} is no name of a language: write it in letters, as in Igbo")
+    _check_language(language)
     spelled = alphabet.normalise(name)
     for known in names.get(language, []):
         if alphabet.normalise(known) == spelled:
             alike = "" if known == name else f", spelled {known}, which is the same in the letters that are used here"
             raise NamesError(f"{language} has {name} already{alike}: nothing to do")
-    file = (folder / TRAIN if (folder / TRAIN).is_dir() else folder) / f"{language}.txt"
+    file = _added_to(folder) / f"{language}.txt"
     text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
     write_whole(file, (text + ("\n" if text and not text.endswith("\n") else "") + f"{name}\n").encode())
     return file
@@ -337,13 +355,28 @@ def _read_all(folder: Path, alphabet: Alphabet) -> Parts:
         raise NamesError(f"there is no folder {folder}: give one with a file Language.txt for each language")
     found: dict[str, NamesByLanguage] = {TRAIN: {}, VALIDATION: {}, TEST: {}}
     languages = set()
-    for place, part in ((folder, TRAIN), *((folder / part, part) for part in found)):
+    for place, part in _places(folder):
         for file in sorted(place.glob("*.txt")):
             languages.add(file.stem)
             found[part].setdefault(file.stem, []).extend(_read_file(file, alphabet))
     if not any(map(total, found.values())):
         raise NamesError(f"the folder {folder} holds no names: it needs a file Language.txt for each language")
     return Parts(*({language: names.get(language, []) for language in sorted(languages)} for names in found.values()))
+
+
+def _places(folder: Path) -> list[tuple[Path, str]]:
+    """Where a worker's names may be, and which part those are of that are there."""
+    return [(folder, TRAIN), *((folder / part, part) for part in (TRAIN, VALIDATION, TEST))]
+
+
+def _added_to(folder: Path) -> Path:
+    """Where names are added to."""
+    return folder / TRAIN if (folder / TRAIN).is_dir() else folder
+
+
+def _check_language(language: str) -> None:
+    if not language.replace(" ", "").replace("-", "").isalpha():
+        raise NamesError(f"{language!r} is no name of a language: write it in letters, as in Igbo")
 
 
 def _read_file(file: Path, alphabet: Alphabet) -> list[str]:
