@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(target: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+def whole_file(target: Path, mode: int = 0o644, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write to. It takes the place of `target` when it is complete and on disk, unless an error is raised.
 
     Args:
         mode: who may read it; the file has it from the start.
+        sync: whether it must outlast a power cut; what need not be, spares the card.
     """
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
     try:
@@ -23,16 +24,17 @@ def whole_file(target: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
         raise
 
 
-def write_whole(target: Path, content: bytes, mode: int = 0o644) -> None:
+def write_whole(target: Path, content: bytes, mode: int = 0o644, sync: bool = True) -> None:
     """Write a file as `whole_file` does."""
-    with whole_file(target, mode) as file:
+    with whole_file(target, mode, sync) as file:
         file.write(content)
 
 

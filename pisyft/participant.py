@@ -56,6 +56,7 @@ class Participant:
         limits: how much a coordinator may ask for.
         floor: over how many names a figure must be to be told, at least.
         owner: says when the worker is paused, and what it is to forget.
+        on_change: is told how to ask what the worker does now, when that may have changed.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class Participant:
         limits: Limits | None = None,
         floor: int = DEFAULT_FLOOR,
         owner: OwnersWord | None = None,
+        on_change: Callable[[Callable[[], str]], object] = lambda doing: None,
     ) -> None:
-        self._owner = owner
+        self._owner, self._on_change = owner, on_change
         if floor < LEAST_FLOOR:
             raise ValueError(
                 f"a floor of {floor} names; {LEAST_FLOOR} is the least, so that no figure is about a few names"
@@ -289,10 +291,15 @@ class Participant:
     def _busy(self, doing: str) -> Iterator[None]:
         """What `describe` tells meanwhile."""
         self._at_work.append(doing)
+        self.tell_doing()
         try:
             yield
         finally:
             self._at_work.remove(doing)
+
+    def tell_doing(self) -> None:
+        """Have it known what the worker does now."""
+        self._on_change(self._doing)
 
     def _doing(self) -> str:
         at_work = list(self._at_work)

@@ -26,6 +26,7 @@ from pisyft.owner import OwnersWord
 from pisyft.participant import Participant
 from pisyft.privacy import OPEN, GuardedWorker
 from pisyft.release import ModelStore
+from pisyft.status import StatusFile
 from pisyft.transport.server import Calling
 
 
@@ -74,9 +75,14 @@ def make_worker(
     if seed is None:
         seed = secrets.randbits(63)
     owner = OwnersWord(Path(models))
-    participant = Participant(
-        worker_id, names, seed, ModelStore(models), contribution, alphabet, folder, limits, floor, owner
-    )
+    store = ModelStore(models)
+    status: StatusFile | None = None
+
+    def tell(doing: Callable[[], str]) -> None:
+        if status:  # not before it listens
+            status.update(doing)
+
+    participant = Participant(worker_id, names, seed, store, contribution, alphabet, folder, limits, floor, owner, tell)
     hook = syft.TorchHook(torch)
     worker = GuardedWorker(
         hook,
@@ -96,13 +102,24 @@ def make_worker(
     )
     contribution.peers.update(worker.peers)
     worker.bind()
+    status = StatusFile(
+        store.folder,
+        worker=worker_id,
+        host=worker.host,
+        port=worker.port,
+        policy=policy,
+        alphabet=alphabet.name,
+        floor=floor,
+        names=str(folder.path.absolute()) if folder else None,
+    )
+    participant.tell_doing()
     if worker.policy.messages:
         worker.own_when_searched(functools.partial(participant.own_tensors, worker))
     return worker
 
 
 def _after_the_owner(verbs: Mapping[str, Callable], owner: OwnersWord, participant: Participant) -> dict[str, Callable]:
-    """These verbs, each of which hears first whether the worker is to forget something."""
+    """These verbs, each of which hears first whether the worker is to forget something, and tells when it is done."""
     hearing = threading.Lock()
 
     def after(verb: Callable) -> Callable:
@@ -111,7 +128,10 @@ def _after_the_owner(verbs: Mapping[str, Callable], owner: OwnersWord, participa
             with hearing:
                 if owner.says_forget():
                     participant.forget()
-            return verb(*args, **kwargs)
+            try:
+                return verb(*args, **kwargs)
+            finally:
+                participant.tell_doing()
 
         return heard
 

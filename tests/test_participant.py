@@ -267,7 +267,8 @@ def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, cap
 
 
 def test_a_worker_tells_what_it_is_doing(alice, monkeypatch):
-    doing = []
+    doing, told = [], []
+    alice._on_change = lambda now: told.append(now())
     train = alice._trainee.train
 
     def watched(*arguments):
@@ -284,6 +285,7 @@ def test_a_worker_tells_what_it_is_doing(alice, monkeypatch):
         alice.evaluate(calling(), weights())
 
     assert doing == ["training", "testing"]
+    assert told == ["training", "testing"]
     assert alice.describe(calling())["doing"] == "idle"  # also after what failed
 
 

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -271,3 +272,23 @@ class Ledger:
                 self._remember(entry["update"], entry["round"], entry["protocol"], entry["participants"])
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # half a line: written before the power cut, so that nothing was given away for it
+
+
+def last_given(path: Path) -> dict | None:
+    """The last round that a Pi has given an update to, from its ledger's file; None if there is none.
+
+    Returns:
+        `round`, `protocol`, `participants`, and `time`, UTC, ISO 8601.
+    """
+    try:
+        lines, written = path.read_bytes().splitlines(), path.stat().st_mtime
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+            when = datetime.fromtimestamp(written, timezone.utc).isoformat(timespec="seconds")
+            return {**{key: entry[key] for key in ("round", "protocol", "participants")}, "time": when}
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None

@@ -22,6 +22,7 @@ SECTIONS = {
     ),
     "On a Pi": (
         "worker",
+        "status",
         "names",
         "discover",
         "audit",

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pisyft.audit import FILE, REFUSED, Entry, read, what_has_left
+from pisyft.cli.options import not_done, own_folder
 from pisyft.cli.problems import Problem
 
 _SHOWN = 30
@@ -38,9 +39,7 @@ class Since(click.ParamType):
 @click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("models"),
-    show_default=True,
-    help="The worker's folder of models, beside which its log is.",
+    help="The worker's folder of models, in which its log is.  [default: models, or the one of this Pi's worker]",
 )
 @click.option("--file", type=click.Path(path_type=Path), help="The log, if the worker was started with --audit.")
 @click.option("--since", type=Since(), help="Only what was asked since then: 2h, 7d, or 2026-05-01T09:00.")
@@ -48,22 +47,24 @@ class Since(click.ParamType):
 @click.option("--all", "show_all", is_flag=True, help=f"Every line, not the last {_SHOWN} only.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: `entries`, and `left` with the totals.")
 def audit(
-    models: Path, file: Path | None, since: datetime | None, refused: bool, show_all: bool, as_json: bool
+    models: Path | None, file: Path | None, since: datetime | None, refused: bool, show_all: bool, as_json: bool
 ) -> None:
     """Show who has asked this Pi for what, what was refused, and what has left it.
+
+    The log is the worker's alone: on a Pi where it is a service, put sudo before it.
 
     \b
     Examples, on the Pi:
       pisyft audit
       pisyft audit --since 2h --refused
     """
-    file = file or models / FILE
+    file = file or own_folder(models, "models", "--models") / FILE
     try:
         everything = list(read(file))
     except FileNotFoundError as error:
         raise Problem(f"there is no {file}: say where with --models DIR, or --file FILE") from error
     except OSError as error:
-        raise Problem(f"{file} cannot be read: {error.strerror}") from error
+        raise not_done(f"read {file}", error) from error
     in_time = [each for each in everything if since is None or datetime.fromisoformat(each.time) >= since]
     entries = [each for each in in_time if not refused or each.decision == REFUSED]
     left = what_has_left(in_time)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_folder, workers_models_option
-from pisyft.cli.problems import Problem
+from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
 @click.command()
 @workers_models_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def forget(models: Path, yes: bool) -> None:
+def forget(models: Path | None, yes: bool) -> None:
     """Remove the models that were released to this Pi, and have its worker leave the round under way.
 
     rounds.jsonl stays. It holds no names and no models, only which updates were given away: without it the worker could
@@ -26,12 +25,13 @@ def forget(models: Path, yes: bool) -> None:
     from pisyft.owner import OwnersWord
     from pisyft.release import ModelStore
 
-    store = ModelStore(workers_folder(models))
+    folder = own_folder(models, "models", "--models")
+    store = ModelStore(folder)
     if not yes:
-        click.confirm(f"Remove {len(store.versions())} models from {models}?", abort=True)
+        click.confirm(f"Remove {len(store.versions())} models from {folder}?", abort=True)
     try:
-        OwnersWord(models).forget()
+        OwnersWord(folder).forget()
         removed = store.forget()
     except OSError as error:
-        raise Problem(f"cannot write to {models}: {error.strerror}") from error
-    click.echo(f"{removed} models are removed from {models}, and what was not yet given away is dropped.")
+        raise not_done(f"write to {folder}", error) from error
+    click.echo(f"{removed} models are removed from {folder}, and what was not yet given away is dropped.")

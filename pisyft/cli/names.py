@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import ALPHABETS
+from pisyft.cli.options import ALPHABETS, STATE, not_done, own_folder
 from pisyft.cli.problems import Problem
 
 
@@ -18,23 +18,28 @@ def names() -> None:
 @names.command()
 @click.argument("name")
 @click.option("--language", required=True, help="The language that it is of.")
-@click.option("--data", "folder", type=click.Path(path_type=Path), required=True, help="The worker's folder of names.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help=f"The worker's folder of names.  [default: names, or the one in {STATE}/*]",
+)
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
 @click.option("--new-language", is_flag=True, help="Make the language if the folder does not have it.")
-def add(name: str, language: str, folder: Path, alphabet: str, new_language: bool) -> None:
+def add(name: str, language: str, data: Path | None, alphabet: str, new_language: bool) -> None:
     """Add a surname to those that a worker trains on, from its next round on.
 
     \b
     Example, on a Pi:
-      pisyft names add Novotná --language Czech --data names/
+      pisyft names add Novotná --language Czech
     """
     from pisyft.learning.alphabet import alphabet_by_name
     from pisyft.learning.names import NamesError, add_name
 
+    folder = own_folder(data, "names", "--data")
     try:
         file = add_name(name, language, folder, alphabet_by_name(alphabet), new_language)
     except NamesError as error:
         raise Problem(str(error)) from error
     except OSError as error:
-        raise Problem(f"cannot write {error.filename or folder}: {error.strerror}") from error
+        raise not_done(f"write {error.filename or folder}", error) from error
     click.echo(f"{file}: {' '.join(name.split())} added. The next round trains on it.")

@@ -33,21 +33,8 @@ models_option: Callable = click.option(
 workers_models_option: Callable = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("models"),
-    show_default=True,
-    help="The worker's folder of models.",
+    help=f"The worker's folder of models.  [default: models, or the one in {STATE}/*]",
 )
-
-
-def workers_folder(models: Path) -> Path:
-    """A worker's folder of models, which is there as soon as one was started with it.
-
-    Raises:
-        Problem: it is not.
-    """
-    if not models.is_dir():
-        raise Problem(f"there is no folder {models}: say where the worker has its models with --models DIR")
-    return models
 
 
 class Address(click.ParamType):
@@ -149,6 +136,53 @@ def need_pysyft() -> None:
         raise Problem(text)
 
 
+def installed(kind: str) -> list[Path]:
+    """The folders of the workers that are installed on this Pi.
+
+    Args:
+        kind: "names" or "models".
+
+    Raises:
+        Problem: this user may not look.
+    """
+    try:
+        return sorted(each / kind for each in STATE.iterdir() if (each / kind).is_dir())
+    except FileNotFoundError:
+        return []
+    except PermissionError as error:
+        raise Problem(f"only the group pisyft may look into {STATE}: put sudo before it, or log in again") from error
+
+
+def own_folder(given: Path | None, kind: str, option: str) -> Path:
+    """A worker's folder: the one that was given, the one that is here, or the one of the worker on this Pi.
+
+    Args:
+        kind: "names" or "models".
+        option: by which it is given.
+
+    Raises:
+        Problem: there is none, or which one is not clear.
+    """
+    folder = given or Path(kind)
+    if folder.is_dir():
+        return folder
+    if given:
+        raise Problem(f"there is no folder {given}: say where the worker has its {kind} with {option} DIR")
+    folders = installed(kind)
+    if not folders:
+        raise Problem(f"there is no folder {kind} here, and no worker in {STATE}: say where with {option} DIR")
+    if len(folders) > 1:
+        ids = ", ".join(folder.parent.name for folder in folders)
+        raise Problem(f"this Pi has several workers ({ids}): say which, as in {option} {folders[0]}")
+    return folders[0]
+
+
+def not_done(what: str, error: OSError) -> Problem:
+    """What the system did not let this user do, as in "write to models"."""
+    mend = ": it is the worker's, so put sudo before the command" if isinstance(error, PermissionError) else ""
+    return Problem(f"cannot {what}: {error.strerror}{mend}")
+
+
 def released_folder(models: Path | None) -> Path:
     """The folder with released models.
 
@@ -156,8 +190,10 @@ def released_folder(models: Path | None) -> Path:
         Problem: there is none.
     """
     if models is None:
-        on_a_pi = sorted(STATE.glob("*/models"))
-        models = next((place for place in (*PLACES, *on_a_pi) if (place / "current").exists()), None)
+        models = next((place for place in PLACES if (place / "current").exists()), None)
+        models = models or next((place for place in installed("models") if (place / "current").exists()), None)
     if models is None:
-        raise Problem(f"there is no released model in {', '.join(map(str, PLACES))}: say where with --models DIR")
+        raise Problem(
+            f"there is no released model in {', '.join(map(str, PLACES))} or {STATE}: say where with --models DIR"
+        )
     return models

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_folder, workers_models_option
-from pisyft.cli.problems import Problem
+from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
 @click.command()
 @workers_models_option
-def pause(models: Path) -> None:
+def pause(models: Path | None) -> None:
     """Have this Pi's worker not train, count or sum up, until `pisyft resume`.
 
     What it is doing now it finishes, and gives nothing of it away. It says that it is paused, also after a restart.
@@ -23,8 +22,9 @@ def pause(models: Path) -> None:
     """
     from pisyft.owner import OwnersWord
 
+    folder = own_folder(models, "models", "--models")
     try:
-        OwnersWord(workers_folder(models)).pause()
+        OwnersWord(folder).pause()
     except OSError as error:
-        raise Problem(f"cannot write to {models}: {error.strerror}") from error
-    click.echo(f"The worker with its models in {models} is paused: pisyft resume ends it.")
+        raise not_done(f"write to {folder}", error) from error
+    click.echo(f"The worker with its models in {folder} is paused: pisyft resume ends it.")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from pisyft.cli.options import workers_folder, workers_models_option
-from pisyft.cli.problems import Problem
+from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
 @click.command()
 @workers_models_option
-def resume(models: Path) -> None:
+def resume(models: Path | None) -> None:
     """Have this Pi's worker go on after `pisyft pause`.
 
     \b
@@ -21,10 +20,11 @@ def resume(models: Path) -> None:
     """
     from pisyft.owner import OwnersWord
 
-    word = OwnersWord(workers_folder(models))
+    folder = own_folder(models, "models", "--models")
+    word = OwnersWord(folder)
     was_paused = word.is_paused
     try:
         word.resume()
     except OSError as error:
-        raise Problem(f"cannot write to {models}: {error.strerror}") from error
-    click.echo(f"The worker with its models in {models} {'goes on' if was_paused else 'was not paused'}.")
+        raise not_done(f"write to {folder}", error) from error
+    click.echo(f"The worker with its models in {folder} {'goes on' if was_paused else 'was not paused'}.")
