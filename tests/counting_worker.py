@@ -23,7 +23,7 @@ def leave_out_and_count() -> None:
 
     def make_counting_worker(*args, **kwargs):
         worker = make(*args, **kwargs)
-        rounds = worker.find_verb("aggregate", worker._caller).__self__._rounds
+        rounds = worker.find_verb("aggregate", worker._caller).__wrapped__.__self__._rounds
 
         def count(calling) -> dict:
             gc.collect()
