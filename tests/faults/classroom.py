@@ -256,7 +256,7 @@ class Classroom:
     def run_round(self, federation: Federation, protocol: str, kill: KillPoint | None = None) -> Outcome:
         """Run a round, and see how it ends. Every round trains with another seed, so that its updates are new."""
         self._seed += 1
-        settings = TrainingSettings(steps=1, batch_size=8, seed=self._seed)
+        settings = TrainingSettings(steps=1, batch_size=16, seed=self._seed)
         model = federation.new_model(seed=self._seed)
         message = to_vector(model).detach().numpy()
         for client in self._clients:
@@ -316,7 +316,7 @@ class _Learner(Contribution):
 
     update: Update
 
-    def keep(self, model, message, change, names) -> None:
+    def keep(self, model, change, names, training) -> None:
         self.update = Update(change, names, {}, "")
 
 
