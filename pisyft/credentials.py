@@ -22,6 +22,11 @@ class CredentialsError(Exception):
     """A certificate or key cannot be used. The text names the file, and what to do."""
 
 
+# Nobody resumes a session. A ticket comes after the handshake, while a caller's other thread may be sending its first
+# request: OpenSSL's connections are not for two threads at once, and about one request in a thousand was never sent.
+NO_TICKETS = 0
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who a certificate is of.
@@ -89,6 +94,7 @@ class Credentials:
     def server_context(self) -> ssl.SSLContext:
         """What a worker needs to prove who it is, and to ask callers for the same."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.num_tickets = NO_TICKETS
         # Whoever shows none must show the token, before anything else.
         context.verify_mode = ssl.CERT_OPTIONAL if self.token else ssl.CERT_REQUIRED
         return self._prepared(context)

@@ -9,6 +9,8 @@ import socket
 import ssl
 from pathlib import Path
 
+from pisyft.credentials import NO_TICKETS
+
 logger = logging.getLogger(__name__)
 # For websockets, which would log headers, tokens among them, and what is in messages.
 WIRE = logging.getLogger("pisyft.transport.wire")
@@ -18,6 +20,7 @@ WIRE.setLevel(logging.INFO)
 def server_context(cert_path: str | Path, key_path: str | Path) -> ssl.SSLContext:
     """What a worker needs to answer with its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = NO_TICKETS
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(str(cert_path), str(key_path))
     return context

@@ -174,3 +174,8 @@ def test_a_good_caller_is_served_after_bad_ones(hook, start, room, other_room):
             call(hook, server, **bad)
 
     assert call(hook, server, credentials=room["coordinator"]) == ["me", False]
+
+
+def test_nothing_follows_a_handshake_that_a_caller_s_two_threads_would_race_for(room):
+    """A session ticket came while a caller's other thread sent its first request, which then got lost: one in 1,000."""
+    assert room["tls-alice"].server_context().num_tickets == 0
