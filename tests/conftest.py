@@ -1,6 +1,7 @@
 """What the tests share: PySyft's hook, a small folder of names, and workers that run."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from hypothesis import HealthCheck, settings
 
 from pisyft.lab import Lab
 from pisyft.transport import WebsocketClientWorker
+
+# A shell that is no terminal starts what is in the background (`make test &`) with Ctrl-C ignored, and every process
+# that a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests share the machine with worker processes, which use a thread each.
 torch.set_num_threads(1)

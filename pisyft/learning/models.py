@@ -262,12 +262,13 @@ class Writer(Model):
         # A letter has the same numbers whether it comes before or after.
         scores = self.next(hidden) @ self.letter.weight.t() + self.often
         foreseen = -functional.cross_entropy(scores, letter[real], reduction="none")
-        return torch.zeros(letter.shape).masked_scatter(real, foreseen).sum(0)
+        # In float64, since a long name's sum is large beside what tells languages apart.
+        return torch.zeros(letter.shape, dtype=torch.float64).masked_scatter(real, foreseen.double()).sum(0)
 
     def log_probabilities(self, letters: torch.Tensor) -> torch.Tensor:
         each = torch.arange(self.n_languages).unsqueeze(1).expand(-1, letters.shape[1])
         likelihoods = torch.stack([self.log_likelihoods(letters, language) for language in each], 1)
-        return (likelihoods + self.prior).log_softmax(1)
+        return (likelihoods + self.prior).log_softmax(1).float()
 
     def loss(
         self,

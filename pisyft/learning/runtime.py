@@ -118,14 +118,14 @@ class GatedDirection(Direction):
 
 class NGrams(Network):
     def __init__(
-        self, parameters: Parameters, n_letters: int, n_languages: int, n_rows: int = 13_000, longest: int = 4
+        self, parameters: Parameters, n_letters: int, n_languages: int, n_rows: int = 13_000, longest: int = 3
     ) -> None:
         self.n_letters, self.n_rows, self.longest = n_letters, n_rows, longest
         self.bias = parameters.take(n_languages)  # a module's own parameters come before those of modules in it
         self.table = parameters.take(n_rows + 1, n_languages)
 
     def log_probabilities(self, letters: Sequence[int]) -> np.ndarray:
-        return log_softmax(self.table[self.rows(letters)].sum(0) + self.bias)
+        return log_softmax(self.table[self.rows(letters)].sum(0) / 2 + self.bias)
 
     def rows(self, letters: Sequence[int]) -> list[int]:
         """The rows of a name's runs."""
@@ -135,8 +135,42 @@ class NGrams(Network):
             run = 0
             for length in range(min(self.longest, end + 1)):
                 run = (run * 1_000_003 + marked[end - length] + 7_919 * (length + 1)) % 2_147_483_647
-                found.append(run % self.n_rows)
+                found.append(run * 2_654_435_761 % 2_147_483_647 % self.n_rows)
         return found
+
+
+class Writer(Network):
+    def __init__(
+        self,
+        parameters: Parameters,
+        n_letters: int,
+        n_languages: int,
+        window: int = 4,
+        n_embedding: int = 24,
+        n_language: int = 48,
+        n_hidden: int = 256,
+    ) -> None:
+        self.window, self.end = window, n_letters + 1
+        self.often, self.prior = parameters.take(n_letters + 2), parameters.take(n_languages)
+        self.letter = parameters.take(n_letters + 2, n_embedding)
+        self.language = parameters.take(n_languages, n_language)
+        self.hidden = parameters.take(n_hidden, window * n_embedding + n_language), parameters.take(n_hidden)
+        self.next = parameters.take(n_embedding, n_hidden), parameters.take(n_embedding)
+
+    def log_probabilities(self, letters: Sequence[int]) -> np.ndarray:
+        written = np.array([*[0] * self.window, *letters, self.end])
+        before = np.lib.stride_tricks.sliding_window_view(written, self.window)[:-1]
+        context = self.letter[before].reshape(len(before), -1)
+        weight, bias = self.hidden
+        of_context = context @ weight[:, : context.shape[1]].T + bias
+        of_language = self.language @ weight[:, context.shape[1] :].T
+        likelihoods = []
+        for each in of_language:
+            hidden = np.maximum(of_context + each, 0)
+            scores = ((hidden @ self.next[0].T + self.next[1]) @ self.letter.T + self.often).astype("f8")
+            foreseen = [log_softmax(row)[letter] for row, letter in zip(scores, written[self.window :], strict=True)]
+            likelihoods.append(sum(foreseen))
+        return log_softmax(np.array(likelihoods) + self.prior)
 
 
 class Committee(Network):
@@ -167,9 +201,9 @@ NETWORKS: dict[str, Callable[[Parameters, int, int], Network]] = {
     "rnn": Recurrent,
     "gru": lambda parameters, letters, languages: Recurrent(parameters, letters, languages, True, 64, 192),
     "ngrams": NGrams,
+    "writer": Writer,
     "committee": lambda parameters, letters, languages: Committee(
-        NGrams(parameters, letters, languages, n_rows=9000),
-        Recurrent(parameters, letters, languages, True, 32, 160, bidirectional=True),
+        NGrams(parameters, letters, languages, n_rows=10_000), Writer(parameters, letters, languages)
     ),
 }
 

@@ -154,7 +154,9 @@ def test_a_writer_guesses_by_bayes_rule():
     writer.prior.data = torch.tensor([0.5, -1.0, 0.0])
     letters = encode({"some language": NAMES}).letters
 
-    likelihoods = [writer.log_likelihoods(letters, torch.full((len(NAMES),), language)) for language in range(3)]
+    likelihoods = [
+        writer.log_likelihoods(letters, torch.full((len(NAMES),), language)).float() for language in range(3)
+    ]
 
     joint = torch.stack(likelihoods, 1).exp() * writer.prior.exp()
     assert torch.allclose(writer.log_probabilities(letters).exp(), joint / joint.sum(1, keepdim=True), atol=1e-5)
@@ -173,7 +175,7 @@ def test_a_writer_foresees_each_letter_and_the_end_from_the_letters_before():
         expected += scores.log_softmax(0)[letter]
 
     told = writer.log_likelihoods(torch.tensor([[0], *([each] for each in name)]), torch.tensor([language]))
-    assert torch.allclose(told, expected, atol=1e-5)
+    assert torch.allclose(told.float(), expected, atol=1e-5)
 
 
 def test_a_writer_learns_how_often_languages_are_and_how_they_write():
