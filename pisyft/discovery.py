@@ -35,6 +35,7 @@ _INFO_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 10.0  # at this machine's own addresses, which change with the network
 _LOOK_SECONDS = 3.0
 _LONGEST_TEXT = 60
+_LONGEST_ID_IN_NAME = 40  # a part of a name in DNS has at most 63 bytes; the whole id is in the text beside it
 
 logger = logging.getLogger(__name__)
 
@@ -109,16 +110,18 @@ class Announcement:
     def _announce(self, stack: contextlib.ExitStack, addresses: list[str]) -> bool:
         try:
             network = stack.enter_context(contextlib.closing(Zeroconf(addresses, ip_version=IPVersion.V4Only)))
+            # A name of its own, for the service and for the host: of two Pis with one, whose probes cross or are lost,
+            # everybody would know the address of either.
+            own_name = f"{self._id[:_LONGEST_ID_IN_NAME]}-{secrets.token_hex(4)}"
             info = ServiceInfo(
                 SERVICE,
-                f"{self._id}.{SERVICE}",
+                f"{own_name}.{SERVICE}",
                 port=self._port,
                 properties={**self._told, "model": str(board.facts()["model"])[:_LONGEST_TEXT]},
                 parsed_addresses=addresses,
-                # A host name of its own: of two Pis with one, mDNS would keep the last one's address.
-                server=f"pisyft-{self._id}-{secrets.token_hex(4)}.local.",
+                server=f"pisyft-{own_name}.local.",
             )
-            network.register_service(info, allow_name_change=True)
+            network.register_service(info)
             stack.callback(network.unregister_service, info)
         except (OSError, BadTypeInNameException) as error:
             logger.warning("%s is not announced: %s", self._id, error)

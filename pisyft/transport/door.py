@@ -31,6 +31,13 @@ _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 Address = Any  # a socket's: (host, port), or (host, port, flow, scope)
 
 
+class _Secured(ssl.SSLSocket):
+    """Closed when nobody has it: `wrap_socket` leaves one open whose caller hung up at the right moment."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Door:
     """Counts connections and failed logins by address, and decides who may come in.
 
@@ -47,6 +54,8 @@ class Door:
         refused: Callable[[str, str], object] = lambda host, rule: None,
     ) -> None:
         self._limits, self._tls, self._refused = limits, tls, refused
+        if tls is not None:
+            tls.sslsocket_class = _Secured
         self._lock = threading.Lock()
         # Why each of those inside may not stay; None for those who may.
         self._inside: dict[Address, str | None] = {}
@@ -127,7 +136,6 @@ class Door:
         assert self._tls is not None
         secured = caller
         try:
-            caller.getpeername()  # raises for one who is gone; wrap_socket would leave a socket open then
             secured = self._tls.wrap_socket(caller, server_side=True, do_handshake_on_connect=False)
             secured.settimeout(self._limits.handshake_seconds)
             secured.do_handshake()
