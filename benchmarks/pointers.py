@@ -47,9 +47,21 @@ class Trainer:
             host, _, port = host_and_port.rpartition(":")
             self.workers.append(WebsocketClientWorker(hook, host, int(port), id=worker_id))
         torch.manual_seed(0)
-        # What is trained on a worker's own names stays there, and the loss with it: that model is another one.
-        self.models, self.own_models = ({each.id: RNN().send(each) for each in self.workers} for _ in range(2))
-        self.optimizers = {
+
+    # Sent when they are needed: workers under `strict` take none.
+
+    @cached_property
+    def models(self) -> dict:
+        return {each.id: RNN().send(each) for each in self.workers}
+
+    @cached_property
+    def own_models(self) -> dict:
+        """What is trained on a worker's own names stays there, and the loss with it: that model is another one."""
+        return {each.id: RNN().send(each) for each in self.workers}
+
+    @cached_property
+    def optimizers(self) -> dict:
+        return {
             worker: torch.optim.SGD(remote.parameters(), lr=LEARNING_RATE) for worker, remote in self.models.items()
         }
 

@@ -24,7 +24,7 @@ from pisyft.learning.names import Parts, WatchedFolder
 from pisyft.limits import Limits
 from pisyft.owner import OwnersWord
 from pisyft.participant import Participant
-from pisyft.privacy import OPEN, GuardedWorker
+from pisyft.privacy import OPEN, POLICIES, GuardedWorker
 from pisyft.release import ModelStore
 from pisyft.status import StatusFile
 from pisyft.transport.server import Calling
@@ -83,9 +83,8 @@ def make_worker(
             status.update(doing)
 
     participant = Participant(worker_id, names, seed, store, contribution, alphabet, folder, limits, floor, owner, tell)
-    hook = syft.TorchHook(torch)
     worker = GuardedWorker(
-        hook,
+        _hook(policy),
         host,
         port,
         worker_id,
@@ -146,10 +145,17 @@ def make_open_worker(worker_id: str, host: str, port: int, **options) -> Guarded
     """
     ponging = {"ping": ping}
     worker = GuardedWorker(
-        syft.TorchHook(torch), host, port, worker_id, policy=OPEN.name, verbs=ponging, peer_verbs=ponging, **options
+        _hook(OPEN.name), host, port, worker_id, policy=OPEN.name, verbs=ponging, peer_verbs=ponging, **options
     )
     worker.bind()
     return worker
+
+
+def _hook(policy: str) -> syft.TorchHook | None:
+    """PySyft's hook, for a worker that takes pointers. Where a policy has none PyTorch stays as it is, and as fast."""
+    if policy in POLICIES and not POLICIES[policy].messages:
+        return None
+    return syft.TorchHook(torch)
 
 
 def ping(calling: Calling, payload: bytes = b"") -> dict:

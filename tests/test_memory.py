@@ -23,12 +23,12 @@ from pisyft.learning.vectors import load_vector, to_vector
 from pisyft.transport import WebsocketClientWorker
 from tests.helpers import PATIENCE_SECONDS
 
-# Runs `pisyft worker` until its standard input closes, then tells what it has imported.
+# Runs `pisyft worker` until its standard input closes, then tells what it has imported and done to PyTorch.
 WORKER = """
 import json, sys
 from pisyft.cli import main
 main(["worker", "--id", "small", "--port", "0", "--data", sys.argv[1], "--until-stdin-closes"], standalone_mode=False)
-print(json.dumps(sorted(sys.modules)))
+print(json.dumps({"imported": sorted(sys.modules), "hooked": hasattr(sys.modules["torch"], "torch_hooked")}))
 """
 NOT_NEEDED = set(
     "matplotlib jupyter IPython ipykernel notebook pandas sklearn scipy sympy pytest requests.sessions urllib3 "
@@ -57,9 +57,10 @@ def test_a_worker_imports_nothing_that_it_has_no_use_for_also_when_it_trains(nam
         for stream in (process.stdin, process.stdout):
             stream.close()
 
-    imported = json.loads(output)
-    assert "torch.optim.sgd" in imported, "it did train"
-    assert NOT_NEEDED & set(imported) == set()
+    told = json.loads(output)
+    assert "torch.optim.sgd" in told["imported"], "it did train"
+    assert NOT_NEEDED & set(told["imported"]) == set()
+    assert not told["hooked"], "it takes no pointers"
 
 
 class CountingLab(Lab):

@@ -10,7 +10,7 @@ import weakref
 
 import torch
 
-from pisyft.compat.plain_tensors import PLAIN, TENSORS, hooked_by_pysyft, is_overridden
+from pisyft.compat.hooked import PLAIN, TENSORS, hooked_by_pysyft, is_overridden
 from pisyft.compat.registry import Moment, repair
 
 

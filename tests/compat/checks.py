@@ -543,6 +543,14 @@ def workers_made_again():
 
 
 @check
+def workers_without_a_hook():
+    import syft
+
+    worker = syft.workers.websocket_server.WebsocketServerWorker(None, "127.0.0.1", 0, id="unhooked")
+    assert worker.id == "unhooked" and worker.hook is None
+
+
+@check
 def tensors_by_keyword():
     here, there = trained_here_and_there(lambda parameters: torch.optim.Adamax(parameters, lr=0.1))
     assert torch.allclose(here, there, atol=1e-5)
