@@ -244,37 +244,51 @@ def rounds(bench: Bench) -> Figures:
 
 
 def start(bench: Bench) -> Figures:
-    """From the start of the process until a worker is ready, and until PyTorch is imported."""
+    """From the start of the process until a worker is ready, under teach and under strict, and until PyTorch is."""
 
     def seconds(*command: object) -> float:
         began = time.perf_counter()
         with Process([sys.executable, *command]):
             return time.perf_counter() - began
 
-    def worker() -> float:
-        return seconds("-m", "pisyft", "worker", "--id", "alice", "--port", 0, "--data", names, "--policy", "teach")
+    def worker(policy: str) -> float:
+        return seconds("-m", "pisyft", "worker", "--id", "alice", "--port", 0, "--data", names, "--policy", policy)
 
     def import_torch() -> float:
         return seconds("-c", "import torch; print('ready', flush=True); input()")
 
     with Lab(NAMES, WORKERS) as lab:
         names = lab.names_of("alice")
-        worker(), import_torch()
-        bench.in_turns(7, {"worker ready: s": worker, "import torch: s": import_torch})
-    return {"ready_over_import_torch": bench.ratio("worker ready: s", "import torch: s")}
+        sides = {
+            "worker ready: s": lambda: worker("teach"),
+            "worker ready, strict: s": lambda: worker("strict"),
+            "import torch: s": import_torch,
+        }
+        for side in sides.values():
+            side()
+        bench.in_turns(7, sides)
+    return {
+        "ready_over_import_torch": bench.ratio("worker ready: s", "import torch: s"),
+        "ready_under_strict_over_import_torch": bench.ratio("worker ready, strict: s", "import torch: s"),
+    }
 
 
 def memory(bench: Bench) -> Figures:
-    """Resident memory of a worker with its names, after a round, and of a process that has imported PyTorch."""
-    with Lab(NAMES, WORKERS) as lab, bench.ours(lab) as ours:
-        ours.ask({"round": {"passes": 1}})
-        worker = _worker_process(lab, "alice").memory_info().rss / 2**20
-        with Process([sys.executable, "-c", "import torch; print('ready', flush=True); input()"]) as bare:
-            torch = psutil.Process(bare.pid).memory_info().rss / 2**20
-        bench.details |= {"worker: MB": [worker], "import torch: MB": [torch]}
+    """Resident memory of a worker with its names, after a round, under either policy, and of a bare `import torch`."""
+
+    def after_a_round(policy: str) -> float:
+        with Lab(NAMES, WORKERS, policy=policy) as lab, bench.ours(lab) as ours:
+            ours.ask({"round": {"passes": 1}})
+            return _worker_process(lab, "alice").memory_info().rss / 2**20
+
+    worker, strict = after_a_round("teach"), after_a_round("strict")
+    with Process([sys.executable, "-c", "import torch; print('ready', flush=True); input()"]) as bare:
+        torch = psutil.Process(bare.pid).memory_info().rss / 2**20
+    bench.details |= {"worker: MB": [worker], "worker, strict: MB": [strict], "import torch: MB": [torch]}
     return {
         "worker_rss_mb": round(worker, 1),
         "worker_rss_over_torch": round(worker / torch, 3),
+        "worker_rss_under_strict_mb": round(strict, 1),
     }
 
 

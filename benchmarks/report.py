@@ -84,9 +84,13 @@ _PICTURES = (
     ),
     ("delayed", "The same with 5 ms of delay each way", ("original, 5 ms: names/s", "pointers, 5 ms: names/s")),
     ("bytes", "Bytes on the wire per name", ("original: bytes/name", "pointers: bytes/name")),
-    ("fit", "Training on the worker, names per second", ("plain PyTorch: names/s", "fit: names/s")),
+    (
+        "fit",
+        "Training on the worker, names per second",
+        ("plain PyTorch: names/s", "fit, teach: names/s", "fit: names/s"),
+    ),
     ("round", "A round, milliseconds", ("its computation: ms", "round: ms")),
-    ("start", "Seconds until ready", ("import torch: s", "worker ready: s")),
+    ("start", "Seconds until ready", ("import torch: s", "worker ready, strict: s", "worker ready: s")),
 )
 
 
