@@ -19,19 +19,20 @@ class OwnersWord:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._paused = str(folder / _PAUSED)
         self._heard = self._forgotten()
 
     @property
     def is_paused(self) -> bool:
-        return (self._folder / _PAUSED).exists()
+        return os.path.exists(self._paused)  # asked before every operation
 
     def pause(self) -> None:
         """Have the worker not train, count or sum up, until `resume`; also when it is started again."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._folder / _PAUSED, b"by its owner; pisyft resume ends it\n")
+        write_whole(Path(self._paused), b"by its owner; pisyft resume ends it\n")
 
     def resume(self) -> None:
-        (self._folder / _PAUSED).unlink(missing_ok=True)
+        Path(self._paused).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Have the worker drop what it holds of trainings and rounds, before it answers anything else."""

@@ -93,7 +93,12 @@ def leaves(value: object) -> Iterator[torch.Tensor]:
 
     Pointers have no elements here, so that an AdditiveSharingTensor, whose children are pointers, has no leaves.
     """
-    if isinstance(value, (list, tuple, set)):
+    if isinstance(value, torch.Tensor):  # first, since most are
+        if hasattr(value, "child"):
+            yield from leaves(value.child)
+        else:
+            yield value
+    elif isinstance(value, (list, tuple, set)):
         for each in value:
             yield from leaves(each)
     elif isinstance(value, dict):
@@ -102,5 +107,3 @@ def leaves(value: object) -> Iterator[torch.Tensor]:
         yield from leaves([value.start, value.stop, value.step])
     elif hasattr(value, "child"):
         yield from leaves(value.child)
-    elif isinstance(value, torch.Tensor):
-        yield value
