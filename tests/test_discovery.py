@@ -80,7 +80,7 @@ def test_what_strangers_announce_is_fit_for_a_terminal():
 
 
 def test_an_id_that_nobody_announces_is_told_with_what_to_do(tmp_path, hook, own_id, monkeypatch):
-    monkeypatch.setattr("pisyft.transport.client._FIND_SECONDS", 0.5)
+    monkeypatch.setattr("pisyft.transport.connecting._FIND_SECONDS", 0.5)
     create(tmp_path / "room", {own_id: ("", 8777), "bob": ("", 8777)})
     room = Classroom.load(tmp_path / "room/coordinator/classroom.toml")
     assert room.pis[own_id] == ("", 8777)
@@ -123,7 +123,7 @@ def test_a_classroom_finds_its_pi_and_believes_certificates_only(tmp_path, hook,
             WebsocketClientWorker(hook, "", 8777, id=own_id, credentials=rooms["ours"].credentials)
         with worker_process(tmp_path / "ours" / own_id, names["ours"]):
             wait_until_found(own_id, times=2)
-            monkeypatch.setattr("pisyft.transport.client._FIND_SECONDS", PATIENCE_SECONDS)
+            monkeypatch.setattr("pisyft.transport.connecting._FIND_SECONDS", PATIENCE_SECONDS)
 
             client = WebsocketClientWorker(hook, "", 8777, id=own_id, credentials=rooms["ours"].credentials)
             try:

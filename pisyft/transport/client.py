@@ -5,76 +5,53 @@ from __future__ import annotations
 import collections
 import itertools
 import os
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from http import HTTPStatus
+from collections.abc import Callable
+from contextlib import suppress
 
 import syft
 from syft.messaging.message import Message, ObjectRequestMessage, SearchMessage
 from syft.workers.base import BaseWorker
-from websockets.exceptions import (
-    ConnectionClosed,
-    ConnectionClosedError,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-)
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from pisyft.credentials import Credentials
 from pisyft.limits import Limits
 from pisyft.transport.answers import ids_of_results, needs_none, origin_of
+from pisyft.transport.connecting import Destination
 from pisyft.transport.errors import (
-    CallerRefused,
+    RAISE_LIMIT,
     IdTaken,
     LimitExceeded,
-    OtherProtocol,
-    OtherWorker,
     ProtocolError,
     TransportError,
-    UnknownHost,
     UnknownPeer,
-    UntrustedWorker,
     WorkerLost,
-    WorkerRefused,
     WorkerRestarted,
     WorkerTimeout,
-    WorkerUnreachable,
 )
 from pisyft.transport.failures import rebuild
 from pisyft.transport.flusher import Flusher
 from pisyft.transport.frames import (
     MAX_FRAME_BYTES,
-    NOT_LET_IN,
     OVER_LIMIT,
-    PROTOCOL,
     Call,
     Failure,
     Frame,
-    Hello,
     Id,
     Progress,
     Request,
     Result,
-    Welcome,
     decode,
-    encode,
 )
 from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
-from pisyft.transport.tls import WIRE, Verifier, why_not_let_in, why_not_trusted
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
 TIMEOUT_SECONDS = 60
-_RAISE_LIMIT = "Its owner can raise the limit, in [limits] of classroom.toml."
-# For each: until an id is announced, and until who announces it has answered.
-_FIND_SECONDS = 15
 # After a connection broke: how often it is made again, and how long in between.
 _RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
@@ -152,21 +129,14 @@ class WebsocketClientWorker(BaseWorker):
         max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
         self.id = id
-        self._max_frame_bytes = max_frame_bytes
-        self.host, self.port, self.secure = host, int(port), secure or credentials is not None
-        if not host and credentials is None:
-            raise ValueError(f"where is {id}? An address may be left out in a classroom only, with its certificates")
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
-        self._credentials = credentials
-        self._verifier = Verifier(ca_path) if secure and credentials is None else None
-        self._ssl = credentials.client_context() if credentials else None
-        if self._verifier:
-            self._ssl = self._verifier.context
+        self._destination = Destination(
+            id, host, int(port), self.timeout, secure, ca_path, credentials, max_frame_bytes
+        )
+        self.secure = self._destination.is_secure
         self._is_peer_of: Id | None = None
         self._connection: ClientConnection | None = None
-        self._leave_connection = ExitStack()
         self._incarnation: bytes | None = None
-        self._session = os.urandom(16)
         self._numbers = itertools.count(1)
         self._outbox = Outbox()
         self.wait: bool = os.environ.get("PISYFT_WAIT", "") not in ("", "0")
@@ -177,11 +147,25 @@ class WebsocketClientWorker(BaseWorker):
         self._discarded: collections.deque[Id] = collections.deque()
 
     @property
-    def address(self) -> str:
-        return f"{self.host}:{self.port}" if self.host else f"the address that {self.id} announces"
+    def host(self) -> str:
+        """Where it is looked for; may be changed, for when it has moved."""
+        return self._destination.host
 
-    def _url_at(self, host: str, port: int) -> str:
-        return f"{'wss' if self.secure else 'ws'}://{host}:{port}"
+    @host.setter
+    def host(self, host: str) -> None:
+        self._destination.host = host
+
+    @property
+    def port(self) -> int:
+        return self._destination.port
+
+    @port.setter
+    def port(self, port: int) -> None:
+        self._destination.port = port
+
+    @property
+    def address(self) -> str:
+        return self._destination.address
 
     # The connection
 
@@ -201,53 +185,13 @@ class WebsocketClientWorker(BaseWorker):
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
-            self._leave_connection.close()
+            self._connection.close()
             self._connection = None
             self._outbox.rewind()
 
     def _open(self, deadline: float) -> None:
-        """Make the connection and exchange greetings."""
-        if self.host:
-            self._open_at(self.host, self.port, deadline)
-            return
-        from pisyft.discovery import find
-
-        problem: TransportError = UnknownHost(
-            self.id,
-            self.address,
-            "nothing announces it",
-            "Is it started, and on the same network? Otherwise write its host into classroom.toml.",
-        )
-        for host, port in find(str(self.id), min(deadline, time.monotonic() + _FIND_SECONDS)):
-            try:
-                self._open_at(host, port, min(deadline, time.monotonic() + _FIND_SECONDS))
-                return
-            except WorkerRestarted:
-                raise
-            except TransportError as error:  # somebody else may announce the id; the certificate tells
-                problem = error
-        raise problem
-
-    def _open_at(self, host: str, port: int, deadline: float) -> None:
-        shown = self._credentials.authorization(str(self.id)) if self._credentials else None
-        with self._explained(), ExitStack() as until_greeted:
-            connection = until_greeted.enter_context(
-                connect(
-                    self._url_at(host, port),
-                    ssl=self._ssl,
-                    # By its id, which its certificate has, wherever it listens today.
-                    server_hostname=str(self.id) if self._credentials else None,
-                    subprotocols=[PROTOCOL],  # type: ignore[list-item]
-                    compression=None,
-                    proxy=None,
-                    open_timeout=max(0.1, deadline - time.monotonic()),
-                    max_size=self._max_frame_bytes,
-                    additional_headers={"Authorization": shown} if shown else None,
-                    logger=WIRE,
-                )
-            )
-            welcome = self._greet(connection, deadline)
-            self._leave_connection = until_greeted.pop_all()
+        """Make the connection, and see whether it is the same worker that is there."""
+        connection, welcome = self._destination.connect(deadline, self._is_peer_of)
         restarted = self._incarnation not in (None, welcome.incarnation)
         self._connection, self._incarnation = connection, welcome.incarnation
         if restarted:
@@ -259,85 +203,6 @@ class WebsocketClientWorker(BaseWorker):
                 "it was started again since the last call, and what was sent to it is gone",
                 "Send the tensors and models again.",
             )
-
-    def _greet(self, connection: ClientConnection, deadline: float) -> Welcome:
-        if self._verifier:
-            self._verifier.check(connection.socket, f"{self.id} at {self.address}")
-        if connection.subprotocol != PROTOCOL:
-            raise ProtocolError("it did not agree to speak it")
-        sender = "me" if self._is_peer_of is None else self._is_peer_of
-        connection.send(encode(Hello(self._session, sender, self._is_peer_of is not None)))
-        welcome = decode(connection.recv(timeout=max(0.1, deadline - time.monotonic())))
-        if not isinstance(welcome, Welcome):
-            raise ProtocolError(f"it answered with {type(welcome).__name__}")
-        if welcome.worker != self.id:
-            raise OtherWorker(
-                self.id,
-                self.address,
-                f"the worker there is called {welcome.worker}",
-                f"Use id={welcome.worker!r}, or the address of {self.id}.",
-            )
-        return welcome
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what goes wrong while connecting into one error that says what to try."""
-
-        def explained(kind: type[TransportError], problem: str, advice: str) -> TransportError:
-            return kind(self.id, self.address, problem, advice)
-
-        try:
-            yield
-        except TransportError:
-            raise
-        except socket.gaierror as error:
-            raise explained(
-                UnknownHost, "there is no host of that name", "Check the spelling, or use the IP address."
-            ) from error
-        except ConnectionRefusedError as error:
-            raise explained(
-                WorkerRefused,
-                "nothing listens there",
-                f"Is the worker running? Start it with: pisyft worker --id {self.id} --port {self.port} --data DIR",
-            ) from error
-        except TimeoutError as error:
-            raise explained(
-                WorkerTimeout,
-                f"no answer within {self.timeout:g} s",
-                "Check that it is switched on and on the same network.",
-            ) from error
-        except ssl.SSLError as error:
-            raise explained(UntrustedWorker, *why_not_trusted(error)) from error
-        except (InvalidHandshake, InvalidMessage, ProtocolError, ConnectionClosed) as error:
-            raise explained(*self._why_not_greeted(error)) from error
-        except OSError as error:
-            raise explained(
-                WorkerUnreachable, f"no connection ({error})", "Check the address and the network."
-            ) from error
-
-    def _why_not_greeted(self, error: Exception) -> tuple[type[TransportError], str, str]:
-        """The kind of error, what is wrong, and what to do, when a connection was made and no greeting came."""
-        status = error.response.status_code if isinstance(error, InvalidStatus) else None
-        told = (error.response.body or b"")[:200].decode("ascii", "replace") if isinstance(error, InvalidStatus) else ""
-        if status == HTTPStatus.UNAUTHORIZED:
-            advice = "Use the files of one classroom on all machines, as pisyft classroom create made them."
-            return CallerRefused, f"it does not let you in: {told}", advice
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return LimitExceeded, f"it does not let you in ({told})", _RAISE_LIMIT
-        if isinstance(error, ConnectionClosedError) and error.rcvd is not None and error.rcvd.code == NOT_LET_IN:
-            return (
-                CallerRefused,
-                f"it does not let you in: {error.rcvd.reason}",
-                "Who may call is in its configuration.",
-            )
-        hung_up = isinstance(error.__cause__, (ssl.SSLError, ConnectionError, EOFError))
-        if hung_up and self._ssl is not None:  # a worker checks a certificate after the caller's side of the handshake
-            return CallerRefused, *why_not_let_in(error.__cause__, self._credentials is not None)
-        advice = "Check the port, and that both sides run the same version of PiSyft"
-        if hung_up:  # what a worker with TLS does to somebody without
-            advice += " and use the same classroom's certificates, or none"
-        problem = f"what listens there does not speak {PROTOCOL} ({error or type(error).__name__})"
-        return OtherProtocol, problem, f"{advice}."
 
     # Requests
 
@@ -486,7 +351,7 @@ class WebsocketClientWorker(BaseWorker):
             problem = error.rcvd.reason
         else:
             return None
-        return LimitExceeded(self.id, self.address, problem, _RAISE_LIMIT)
+        return LimitExceeded(self.id, self.address, problem, RAISE_LIMIT)
 
     def _answer_to(
         self, number: int, deadline: float, report: Callable[[object], object] | None = None

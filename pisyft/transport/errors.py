@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+RAISE_LIMIT = "Its owner can raise the limit, in [limits] of classroom.toml."
+
 
 class TransportError(Exception):
     """Two workers could not talk to each other.
