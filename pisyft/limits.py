@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pisyft.learning.training import TrainingSettings
 
 
 class LimitsError(ValueError):
@@ -73,6 +77,18 @@ class Limits:
     @property
     def frame_bytes(self) -> int:
         return self.frame_mb * 2**20
+
+    def against(self, training: TrainingSettings, names: int, worker: str) -> str | None:
+        """What speaks against such a training of a worker on so many names, or nothing."""
+        per_pass = -(-names // training.batch_size)
+        passes = training.passes if training.steps is None else training.steps / per_pass
+        for limit, most, asked in (
+            ("batch_size", self.batch_size, training.batch_size),
+            ("passes", self.passes, passes),
+        ):
+            if asked > most:
+                return f"limit {limit}: {asked:g}, and {worker} takes {most} at most"
+        return None
 
     def with_changes(self, values: Mapping[str, int]) -> Limits:
         """These limits, some of them changed.

@@ -336,18 +336,8 @@ class Participant:
             ValueError: an unknown setting, or a value that it cannot have.
         """
         chosen = TrainingSettings.from_values(settings)
-        limits, per_pass = self._limits, -(-names // chosen.batch_size)
-        passes = chosen.passes if chosen.steps is None else chosen.steps / per_pass
-        for limit, most, asked in (
-            ("batch_size", limits.batch_size, chosen.batch_size),
-            ("passes", limits.passes, passes),
-        ):
-            if asked > most:
-                raise NotPermitted(
-                    "limit",
-                    f"limit {limit}: {asked:g}, and {self._worker_id} takes {most} at most; its owner can raise it, in "
-                    "[limits] of classroom.toml",
-                )
+        if over := self._limits.against(chosen, names, self._worker_id):
+            raise NotPermitted("limit", f"{over}; its owner can raise it, in [limits] of classroom.toml")
         return in_own_order(chosen, self._seed)
 
     def _make_model(self, name: str) -> Model:

@@ -27,6 +27,7 @@ from pisyft.learning.names import TEST, TRAIN, read_parts, total
 from pisyft.learning.strategies import Trainee
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector
+from pisyft.limits import Limits
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
 
 SIMULATED_NAMES = "PISYFT_SIMULATED_NAMES"
@@ -129,9 +130,14 @@ def _train(message: Message, context: Context, device: Device, dtype: type) -> M
     trainee = Trainee(device.encoded(TRAIN))
     if _CONTROL in context.state.array_records:
         trainee.control = torch.tensor(context.state.array_records[_CONTROL][_CONTROL].numpy())
-    settings = in_own_order(TrainingSettings.from_values(json.loads(str(asked.config["settings"]))), _own_seed(context))
+    settings = TrainingSettings.from_values(json.loads(str(asked.config["settings"])))
+    if over := Limits().against(settings, len(trainee.names), device.id):
+        raise NotTold(over)
+    settings = in_own_order(settings, _own_seed(context))
     losses = LossInBlocks(lambda _: None, device.floor)
     change, result = trainee.train(device.model(str(asked.config["model"])), torch.tensor(vector), settings, losses.add)
+    if result.names < device.floor:
+        raise NotTold(f"{device.id} trains on {device.floor} names or more, and not on {result.names}: take more steps")
     if trainee.control is not None:  # SCAFFOLD's, which stays here between rounds
         context.state[_CONTROL] = ArrayRecord({_CONTROL: Array(trainee.control.numpy())})
     told = {"names": result.names, "steps": result.steps, "loss": float("nan") if losses.mean is None else losses.mean}

@@ -69,6 +69,21 @@ def test_a_device_takes_no_part_in_the_clear_unless_its_owner_says_so(folders):
         federation.train(start(federation), "tutorial", SETTINGS, "plain")
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (TrainingSettings(batch_size=1, steps=1), "alice trains on 10 names or more, and not on 1"),
+        (TrainingSettings(passes=1e6), "limit passes: 1e\\+06, and alice takes 100 at most"),
+        (TrainingSettings(batch_size=10**6), "limit batch_size: 1e\\+06, and alice takes 4096 at most"),
+    ],
+)
+def test_a_device_refuses_a_training_on_a_name_or_two_and_one_without_end(folders, settings, says):
+    federation = federation_of(DirectGrid(app, folders))
+
+    with pytest.raises(FlowerError, match=says):
+        federation.train(start(federation), "tutorial", settings, "secagg")
+
+
 def test_a_round_goes_on_without_a_device_that_vanishes_after_its_keys(folders):
     grid = DirectGrid(app, folders)
     federation = federation_of(grid)
