@@ -1,6 +1,7 @@
 """PiSyft's own federation and the same one on Flower, measured in one run: `make bench-flower`.
 
     python -m benchmarks.bench_flower [--rounds N] [--simulate 10 100 1000] [--corpus FOLDER]
+    python -m benchmarks.bench_flower --draw    the picture again, from summary.json
 
 Two workers with 256 names each train the tutorial's network: over PiSyft with certificates and additive sharing, over a
 Flower SuperLink and SuperNodes with TLS and authenticated nodes, in the clear and with SecAgg+. Where this may make a
@@ -16,6 +17,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -34,8 +36,7 @@ OUT = ROOT / "artifacts" / "bench-flower"
 WORKERS = ("alice", "bob")
 NAMES_TO_TRAIN, NAMES_TO_CHOOSE, NAMES_TO_TEST = 256, 36, 72
 _IN_NAMESPACE = "PISYFT_BENCH_IN_NAMESPACE"
-_LOOK_SECONDS = 0.05
-_MIB = 2**20
+MIB = 2**20
 
 
 def main() -> None:
@@ -43,7 +44,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--simulate", type=int, nargs="*", default=[10, 100, 1000], metavar="PIS")
     parser.add_argument("--corpus", type=Path, default=ROOT.parent / "shared" / "names")
+    parser.add_argument("--draw", action="store_true", help="only the picture, from the last summary.json")
     asked = parser.parse_args()
+    if asked.draw:
+        picture(json.loads((OUT / "summary.json").read_text(encoding="utf-8")))
+        return
     _into_own_network()
     OUT.mkdir(parents=True, exist_ok=True)
     rows = {}
@@ -54,15 +59,25 @@ def main() -> None:
         for aggregation in ("plain", "secagg"):
             rows[f"flower {aggregation}"] = measure_flower(names, folder / aggregation, aggregation, asked.rounds)
         error, bound = secagg_error(names)
+        summary = summarise(rows, error, bound)
+        _write(summary)
+        (OUT / "table.md").write_text(table(rows, error), encoding="utf-8")
         corpus = asked.corpus if asked.corpus.is_dir() else ROOT / "data" / "names"
-        simulated = {pis: simulate(pis, corpus, folder) for pis in asked.simulate}
-    summary = summarise(rows, error, bound, simulated)
-    (OUT / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    (OUT / "table.md").write_text(table(rows, error), encoding="utf-8")
-    if simulated:
-        picture(simulated)
+        for pis in asked.simulate:
+            summary[f"simulated_{pis}"] = simulate(pis, "ngrams", corpus)
+            _write(summary)
+        if 100 in asked.simulate:
+            summary["simulated_100_tutorial"] = simulate(100, "tutorial", corpus)
+    summary |= extrapolate([figures for key, figures in summary.items() if re.fullmatch(r"simulated_\d+", key)])
+    _write(summary)
+    if asked.simulate:
+        picture(summary)
     print(table(rows, error))
     print(json.dumps(summary, indent=2))
+
+
+def _write(summary: dict) -> None:
+    (OUT / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def _into_own_network() -> None:
@@ -99,9 +114,9 @@ def deal_names(folder: Path) -> dict[str, Path]:
 class Watch:
     """The memory of processes while they are at work: the most that all of a group have had together, in bytes."""
 
-    def __init__(self, groups: Callable[[], dict[str, list[int]]]) -> None:
+    def __init__(self, groups: Callable[[], dict[str, list[int]]], every_seconds: float = 0.05) -> None:
         self.most: dict[str, int] = {}
-        self._groups, self._done = groups, threading.Event()
+        self._groups, self._every, self._done = groups, every_seconds, threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def __enter__(self) -> Watch:
@@ -113,7 +128,7 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._done.wait(_LOOK_SECONDS):
+        while not self._done.wait(self._every):
             for name, processes in self._groups().items():
                 self.most[name] = max(self.most.get(name, 0), sum(map(proportional_set_size, processes)))
 
@@ -174,7 +189,7 @@ def measure_flower(names: dict[str, Path], folder: Path, aggregation: str, round
             config = {"rounds": rounds, "aggregation": aggregation, "good-enough": 0.0}
             summary = deployment.run(config, folder / "out")
     row["round_seconds"] = summary["round_seconds"]
-    row["node_mb"] = max(watch.most[worker] for worker in WORKERS) / _MIB
+    row["node_mb"] = max(watch.most[worker] for worker in WORKERS) / MIB
     return row
 
 
@@ -200,9 +215,37 @@ def secagg_error(names: dict[str, Path]) -> tuple[float, float]:
     return float(np.abs(secure - plain).max()), Quantisation.for_devices(counts).error_bound(counts)
 
 
-def simulate(pis: int, corpus: Path, folder: Path) -> dict:
+def simulate(pis: int, model: str, corpus: Path) -> dict:
     """A federation of so many simulated Pis, in a process of its own: Ray stays in it."""
-    return _program("bench_flower_simulated", pis, corpus, folder / f"of-{pis}")
+    # In memory: a thousand Pis have 54,000 files of names, each of which a disk would have to confirm.
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="pisyft-simulated-", dir=memory) as folder:
+        return _program("bench_flower_simulated", pis, model, corpus, folder)
+
+
+def extrapolate(measured: list[dict]) -> dict:
+    """Seconds a round and memory of federations that were not simulated, from the two largest that were.
+
+    A round's time is taken to go with its messages (one to each Pi that trains, one to each that evaluates), memory
+    with the Pis that are simulated: the straight line through the two largest. In each case every Pi has names enough
+    to train and to evaluate, two messages a Pi, which the tutorial's corpus has not for a thousand.
+    """
+    if len(measured) < 2:
+        return {}
+    less, more = sorted(measured, key=lambda each: each["pis"])[-2:]
+
+    def line(x: str, y: str, at: float) -> float:
+        return more[y] + (more[y] - less[y]) / (more[x] - less[x]) * (at - more[x])
+
+    return {
+        f"extrapolated_{pis}": {
+            "pis": pis,
+            "messages_per_round": 2 * pis,
+            "round_seconds": line("messages_per_round", "round_seconds", 2 * pis),
+            "memory_mb": line("pis_with_names", "memory_mb", pis),
+        }
+        for pis in (more["pis"], 10 * more["pis"])
+    }
 
 
 def _program(module: str, *arguments: object) -> dict:
@@ -219,7 +262,7 @@ def _program(module: str, *arguments: object) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def summarise(rows: dict, error: float, bound: float, simulated: dict) -> dict:
+def summarise(rows: dict, error: float, bound: float) -> dict:
     """What summary.json has."""
     seconds = {name: statistics.median(row["round_seconds"]) for name, row in rows.items()}
     return {
@@ -236,7 +279,6 @@ def summarise(rows: dict, error: float, bound: float, simulated: dict) -> dict:
             for name, row in rows.items()
             for key in ("node_mb", "bytes_per_round", "start_seconds")
         },
-        **{f"simulated_{pis}": figures for pis, figures in simulated.items()},
         "flwr": metadata.version("flwr"),
         "torch": metadata.version("torch"),
         "python": platform.python_version(),
@@ -259,26 +301,45 @@ def table(rows: dict, error: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def picture(simulated: dict) -> None:
-    """Accuracy over rounds, and seconds a round and memory over the number of Pis."""
+def picture(summary: dict) -> None:
+    """Accuracy over rounds; seconds a round and memory over the number of Pis, what was not measured dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    simulated = {key: each for key, each in summary.items() if key.startswith("simulated_")}
+    measured = sorted((each for each in simulated.values() if each["model"] == "ngrams"), key=lambda each: each["pis"])
+    beyond = [each for key, each in summary.items() if key.startswith("extrapolated_")]
     with pyplot.rc_context({"font.size": 13}):
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-        colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-        for (pis, each), colour, marker in zip(simulated.items(), colours, "os^D", strict=False):
-            accuracy = each["accuracy_by_round"]
-            left.plot(range(len(accuracy)), accuracy, color=colour, marker=marker, label=f"{pis} Pis")
+        figure, (left, *costs) = pyplot.subplots(1, 3, figsize=(16, 4.8), layout="constrained")
+        colours = ("#0072B2", "#D55E00", "#009E73")
+        for each, colour, marker in zip(measured, colours, "os^", strict=False):
+            label = f"{each['pis']:,} Pis"
+            left.plot(each["accuracy_by_round"], color=colour, marker=marker, label=f"{label}, ngrams")
+        for each in simulated.values():
+            if each["model"] == "tutorial":
+                label = f"{each['pis']:,} Pis, the tutorial's network"
+                left.plot(each["accuracy_by_round"], color="#888888", marker="D", label=label)
         left.set(xlabel="rounds", ylabel="accuracy on held-out names", title="Non-IID names: Dirichlet(0.5)")
-        left.set_ylim(bottom=0)
-        left.legend(frameon=False)
-        numbers = list(simulated)
-        right.plot(numbers, [each["round_seconds"] for each in simulated.values()], "o-", color="#0072B2")
-        right.set(xscale="log", yscale="log", xlabel="simulated Pis", ylabel="seconds a round", title="On two cores")
-        for axes in (left, right):
+        left.set_ylim(0, 1)
+        left.legend(frameon=False, loc="lower right")
+        titles = (("round_seconds", "seconds a round", 1), ("memory_mb", "memory of all processes, GB", 1024))
+        for axes, (key, title, unit) in zip(costs, titles, strict=True):
+            numbers = [each["pis"] for each in measured]
+            axes.plot(numbers, [each[key] / unit for each in measured], "o-", color="#0072B2", label="measured")
+            if beyond:
+                axes.plot(
+                    [each["pis"] for each in beyond],
+                    [each[key] / unit for each in beyond],
+                    "o--",
+                    color="#0072B2",
+                    markerfacecolor="white",
+                    label="extrapolated:\nnames enough on every Pi",
+                )
+            axes.set(xscale="log", yscale="log", xlabel="simulated Pis", ylabel=title, title="On two cores, ngrams")
+            axes.legend(frameon=False, loc="upper left")
+        for axes in (left, *costs):
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(OUT / "simulated.png", dpi=110)
 

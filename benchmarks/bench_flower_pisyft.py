@@ -13,7 +13,7 @@ import pisyft  # noqa: F401  # before what follows: it has PySyft repaired
 import syft
 import torch
 
-from benchmarks.bench_flower import _MIB, WORKERS, Watch, bytes_into, descendants
+from benchmarks.bench_flower import MIB, WORKERS, Watch, bytes_into, descendants
 from pisyft.aggregation.simulation import largest_error
 from pisyft.federation import Federation
 from pisyft.lab import Lab
@@ -63,7 +63,7 @@ def main(names: Path, rounds: int) -> None:
         for worker in workers:
             worker.close()
     row["round_seconds"] = seconds
-    row["node_mb"] = max(watch.most.values()) / _MIB
+    row["node_mb"] = max(watch.most.values()) / MIB
     row["error"] = largest_error("additive", len(WORKERS), len(to_vector(model)), 0)
     print(json.dumps(row))
 
