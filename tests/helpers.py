@@ -50,6 +50,14 @@ def kill_processes_about(path: Path | str) -> None:
         os.kill(process, signal.SIGKILL)
 
 
+def heed_ctrl_c() -> None:
+    """In a process that is about to start: Ctrl-C ends it, also where the shell that runs the tests ignores Ctrl-C.
+
+    A shell that is no terminal starts what is in the background (`make test &`) so, and every process inherits it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this Python with arguments, and these environment variables beside its own, until it ends."""
     return subprocess.run(

@@ -136,6 +136,8 @@ def train(
                 "--engine flower starts its own SuperLink and SuperNodes on this machine: leave out --lab, "
                 "--classroom, --worker, --alone and --resume. docs/scale.md tells how to run it on several"
             )
+        if click.get_current_context().get_parameter_source("margin") is not click.core.ParameterSource.DEFAULT:
+            raise Problem("--margin is of PiSyft's own engine: on Flower no device tells how its present model does")
         summary = _train_on_flower(
             names,
             supernodes,
@@ -145,6 +147,8 @@ def train(
                 "batch-size": batch_size,
                 "learning-rate": learning_rate,
                 "good-enough": good_enough,
+                "good-enough-together": good_enough_together,
+                "min-rounds": min_rounds,
                 "model": model,
                 "strategy": strategy,
                 "aggregation": aggregation or "secagg",
@@ -153,6 +157,7 @@ def train(
                 "seed": seed,
             },
             console,
+            alphabet,
         )
         if as_json:
             click.echo(json.dumps(summary, indent=2))
@@ -223,14 +228,16 @@ def train(
         click.echo(json.dumps(summary, indent=2))
 
 
-def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict, console: Console) -> dict:
+def _train_on_flower(names: Path, supernodes: int, out: Path, config: dict, console: Console, alphabet: str) -> dict:
     if config["aggregation"] not in ("secagg", "plain"):
         raise Problem("Flower adds up by secagg or plain: choose one of them with --aggregation")
     try:
-        from pisyft.flower.local import LocalRunError, train_locally
+        with ctrl_c_waits():
+            from pisyft.flower.local import LocalRunError, check, train_locally
     except ModuleNotFoundError as error:
         raise Problem(f"Flower is not installed ({error}): in PiSyft's folder, pip install -e '.[flower]'") from error
     try:
-        return train_locally(names, supernodes, config, out, console)
+        check(config)
+        return train_locally(names, supernodes, config, out, console, alphabet)
     except LocalRunError as error:
         raise Problem(str(error)) from error

@@ -50,7 +50,7 @@ class FlowerFederation:
 
     Attributes:
         descriptions: what each device tells about its names, by its id.
-        missing: the devices that are not in the last secure sum, by id, and why.
+        missing: the devices that are not in the last sum or count, by id, and why.
         languages: the languages that all know, in the order of the model's outputs.
 
     Raises:
@@ -97,7 +97,7 @@ class FlowerFederation:
             aggregation: "secagg", or "plain", in which the coordinator sees each device's change.
 
         Raises:
-            FlowerError: a device failed, or too many vanished.
+            FlowerError: too few devices have trained.
         """
         self._round += 1
         names = self.names_to_train
@@ -110,7 +110,7 @@ class FlowerFederation:
         if aggregation == "secagg":
             return self._train_securely(asked, names)
         requests = {self.nodes[worker]: compat.fitins_to_recorddict(asked, keep_input=True) for worker in names}
-        answers = self._ask(requests, TRAIN_IN_THE_CLEAR)
+        answers = self._of_whoever_is_there(requests, TRAIN_IN_THE_CLEAR, least=2)
         results = [compat.recorddict_to_fitres(answer, keep_input=True) for answer in answers.values()]
         changes = [parameters_to_ndarrays(each.parameters)[0].astype(np.float64) for each in results]
         return np.average(changes, axis=0, weights=[each.num_examples for each in results])
@@ -138,16 +138,20 @@ class FlowerFederation:
         return participants.mean
 
     def evaluate(self, model: Model, name: str, part: str) -> dict[str, Counts]:
-        """What each device counts on a part of its names, by its id; of those that have enough of them to tell.
+        """What each device counts on a part of its names, by its id; of those that are there and have enough of them.
 
         Raises:
-            FlowerError: a device failed.
+            FlowerError: none of them has answered.
         """
         able = [worker for worker, each in self.descriptions.items() if each[part] >= each["floor"]]
         vector = to_vector(model).numpy()
         requests = {self.nodes[worker]: content({"model": name, "part": part}, vector) for worker in able}
-        answers = self._ask(requests, EVALUATE)
-        return {worker: Counts.from_answer(values_of(answers[self.nodes[worker]])) for worker in able}
+        answers = self._of_whoever_is_there(requests, EVALUATE, least=1) if able else {}
+        return {
+            worker: Counts.from_answer(values_of(answers[self.nodes[worker]]))
+            for worker in able
+            if self.nodes[worker] in answers
+        }
 
     def release(self, card: Card, model: Model, store: ModelStore, key: Ed25519PrivateKey) -> int:
         """Push the model to all devices, or to none: staged everywhere first, then put to use.
@@ -183,13 +187,22 @@ class FlowerFederation:
         Raises:
             FlowerError: one of them did not answer, or failed.
         """
+        return self._of_whoever_is_there(requests, kind, least=len(requests))
+
+    def _of_whoever_is_there(self, requests: Mapping[int, RecordDict], kind: str, least: int) -> dict[int, RecordDict]:
+        """Ask nodes; what those answer that do. Why the others do not is in `missing`.
+
+        Raises:
+            FlowerError: they are fewer than `least`.
+        """
         replies = self._send(requests, kind)
         failed = {node: str(reply.error.reason) for node, reply in replies.items() if reply.has_error()}
         failed |= dict.fromkeys(set(requests) - set(replies), f"no answer within {self._timeout:.0f} s")
-        if failed:
-            told = "; ".join(f"{worker}: {reason}" for worker, reason in self._by_worker(failed).items())
+        self.missing = self._by_worker(failed)
+        if len(requests) - len(failed) < least:
+            told = "; ".join(f"{worker}: {reason}" for worker, reason in self.missing.items())
             raise FlowerError(f"{kind.split('.')[-1]} failed. {told}")
-        return {node: reply.content for node, reply in replies.items()}
+        return {node: reply.content for node, reply in replies.items() if node not in failed}
 
     def _by_worker(self, by_node: Mapping[int, str]) -> dict[str, str]:
         workers = {node: worker for worker, node in self.nodes.items()}

@@ -44,13 +44,17 @@ class Deployment:
         names: each device's folder of names, by its id.
         folder: where keys, logs and Flower's state go.
         allow_plain: whether devices take part in sums that hide nothing.
+        alphabet: of the devices' names.
 
     Raises:
         DeploymentError: from `start()`; nothing is left running then.
     """
 
-    def __init__(self, names: Mapping[str, Path], folder: Path, allow_plain: bool = False) -> None:
-        self.names, self.folder, self._allow_plain = dict(names), folder, allow_plain
+    def __init__(
+        self, names: Mapping[str, Path], folder: Path, allow_plain: bool = False, alphabet: str = "tutorial"
+    ) -> None:
+        self.names, self.folder = dict(names), folder
+        self._allow_plain, self._alphabet = allow_plain, alphabet
         self._processes: dict[str, subprocess.Popen] = {}
         self._port = 0
 
@@ -74,15 +78,18 @@ class Deployment:
 
     def stop(self) -> None:
         """End everything that was started, with what it has started itself. Safe to call twice."""
-        for process in self._processes.values():
-            _signal_group(process, signal.SIGTERM)
-        for process in self._processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
-        self._processes.clear()
-        self._end_detached()
+        try:
+            for process in self._processes.values():
+                _signal_group(process, signal.SIGTERM)
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_SECONDS)
+        finally:  # also when somebody presses Ctrl-C again since it takes so long
+            for process in self._processes.values():
+                _signal_group(process, signal.SIGKILL)
+                process.wait()
+            self._processes.clear()
+            self._end_detached()
 
     def _end_detached(self) -> None:
         """End what Flower has started in sessions of its own, which would take a while to notice that it can end."""
@@ -170,7 +177,7 @@ class Deployment:
         public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         write_whole(own / "supernode.pub", public)
         self._flwr("supernode", "register", str(own / "supernode.pub"), _CONNECTION)
-        configured = {"id": device, "names": str(self.names[device].resolve())}
+        configured = {"id": device, "names": str(self.names[device].resolve()), "alphabet": self._alphabet}
         config = " ".join(f"{name}={json.dumps(value)}" for name, value in configured.items())
         if self._allow_plain:
             config += " allow-plain=true"

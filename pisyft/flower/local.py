@@ -7,20 +7,46 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pisyft.flower.deployment import Deployment, DeploymentError
+from pisyft.flower.server_app import settings_of
+from pisyft.learning.models import make_model
+from pisyft.learning.strategies import make_strategy
 
 
 class LocalRunError(Exception):
     """The run came to nothing. The text says why."""
 
 
+def check(config: Mapping[str, Any]) -> None:
+    """Make sure that a run can begin, before anything is started.
+
+    Args:
+        config: all of the run's, by the keys of `app/pyproject.toml`.
+
+    Raises:
+        LocalRunError: there is no such model, strategy or way to train, or they do not go together.
+    """
+    try:
+        make_model(config["model"], 1, 1)
+        make_strategy(config["strategy"], torch.zeros(0), settings_of(config), config["rounds"])
+    except ValueError as error:
+        raise LocalRunError(str(error)) from error
+
+
 def train_locally(
-    names: Path, supernodes: int, config: Mapping[str, object], out: Path, console: Console | None = None
+    names: Path,
+    supernodes: int,
+    config: Mapping[str, object],
+    out: Path,
+    console: Console | None = None,
+    alphabet: str = "tutorial",
 ) -> dict:
     """Deal names out, start a SuperLink and SuperNodes, train on them, and stop everything.
 
@@ -28,6 +54,7 @@ def train_locally(
         names: a folder of names; they are dealt out by a process of its own.
         config: the run's, by the keys of `app/pyproject.toml`.
         out: where summary.json, the released model and Flower's logs go.
+        alphabet: of the devices.
 
     Returns:
         What is in summary.json.
@@ -39,11 +66,11 @@ def train_locally(
     devices = ["alice", "bob", *(f"pi-{number}" for number in range(3, supernodes + 1))]
     folder = out / "flower"
     console.print(f"Starting a SuperLink and {supernodes} SuperNodes, each with names of its own ...")
-    folders = _deal(names, devices, folder, str(config.get("seed", 0)))
+    folders = _deal(names, devices, folder, str(config.get("seed", 0)), alphabet)
     columns = (TextColumn("round"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"))
     try:
         with (
-            Deployment(folders, folder, allow_plain=config["aggregation"] == "plain") as deployment,
+            Deployment(folders, folder, config["aggregation"] == "plain", alphabet) as deployment,
             Progress(*columns, TimeRemainingColumn(), console=console) as progress,
         ):
             task = progress.add_task("", total=int(str(config["rounds"])))
@@ -54,10 +81,11 @@ def train_locally(
     return summary
 
 
-def _deal(names: Path, devices: list[str], folder: Path, seed: str) -> dict[str, Path]:
+def _deal(names: Path, devices: list[str], folder: Path, seed: str, alphabet: str) -> dict[str, Path]:
     for device in devices:
         shutil.rmtree(folder / device / "names", ignore_errors=True)  # an earlier run's
     command = [sys.executable, "-m", "pisyft", "data", "split", str(names), "--into", str(folder), "--seed", seed]
+    command += ["--alphabet", alphabet]
     for device in devices:
         command += ["--worker", device]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from flwr.app import Context
@@ -19,7 +20,7 @@ from pisyft.learning.models import Model, make_model
 from pisyft.learning.strategies import make_strategy
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
-from pisyft.release import Card, Gate, ModelStore, coordinator_key
+from pisyft.release import Card, Gate, ModelStore, ReleaseError, coordinator_key
 
 # How often to look whether the SuperNodes are there.
 _LOOK_SECONDS = 0.5
@@ -36,23 +37,32 @@ def main(grid: Grid, context: Context) -> None:
     try:
         nodes = wait_for_nodes(grid, int(asked["supernodes"]), float(asked["wait-seconds"]))
         federation = FlowerFederation(grid, context, nodes)
-        settings = TrainingSettings(
-            batch_size=int(asked["batch-size"]),
-            learning_rate=float(asked["learning-rate"]),
-            optimizer=str(asked["optimizer"]),
-            passes=float(asked["passes"]),
-            seed=int(asked["seed"]),
-        )
         model, strategy, aggregation = (str(asked[each]) for each in ("model", "strategy", "aggregation"))
-        run = Run(federation, model, strategy, settings, int(asked["rounds"]), aggregation)
+        run = Run(federation, model, strategy, settings_of(asked), int(asked["rounds"]), aggregation)
         run.train(on_round=lambda done: _tell(out, {"round": done, "of": run.rounds}))
-        gate = Gate(0.0, float(asked["good-enough"]), 1.0, 1)
+        # Without a margin: devices do not tell how well the model does that they have.
+        gate = Gate(float(asked["good-enough-together"]), float(asked["good-enough"]), 1.0, int(asked["min-rounds"]))
         summary = run.finish(gate, ModelStore(out / "models"))
     except Exception as error:
         _tell(out, {"error": f"{type(error).__name__}: {error}"})
         raise
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     _tell(out, {"done": True})
+
+
+def settings_of(asked: Mapping[str, Any]) -> TrainingSettings:
+    """How devices train, by the run's configuration.
+
+    Raises:
+        ValueError: a setting has a value that it cannot have.
+    """
+    return TrainingSettings(
+        batch_size=int(asked["batch-size"]),
+        learning_rate=float(asked["learning-rate"]),
+        optimizer=str(asked["optimizer"]),
+        passes=float(asked["passes"]),
+        seed=int(asked["seed"]),
+    )
 
 
 def wait_for_nodes(grid: Grid, wanted: int, seconds: float) -> list[int]:
@@ -86,6 +96,7 @@ class Run:
     Attributes:
         history: what each device counted on its names to choose by, before the first round and after each.
         round_seconds: how long each round took, with its evaluation.
+        missing: for each round, the devices that are not in its sum, by id, and why.
     """
 
     def __init__(
@@ -104,6 +115,7 @@ class Run:
         self.best, self.best_round = self._new_model(), 0
         self.history: list[dict[str, Counts]] = []
         self.round_seconds: list[float] = []
+        self.missing: list[dict[str, str]] = []
 
     def train(self, on_round: Callable[[int], object] = lambda done: None) -> None:
         """All rounds; keeps the model that is best on the names to choose by."""
@@ -113,6 +125,7 @@ class Run:
             began = time.perf_counter()
             message = self.strategy.message().numpy()
             mean = self.federation.train(message, self.name, self.strategy.training(), self.aggregation)
+            self.missing.append(dict(self.federation.missing))
             self.strategy.update(torch.from_numpy(mean))
             load_vector(model, self.strategy.weights.float())
             self.history.append(self.federation.evaluate(model, self.name, "validation"))
@@ -129,6 +142,11 @@ class Run:
         first, last = add_up(before.values()), add_up(after.values())
         by_worker = {worker: counts.accuracy for worker, counts in after.items()}
         reasons = gate.reasons_against(last.accuracy, by_worker, {}, self.best_round)
+        version = None
+        try:
+            version = None if reasons else self._release(last, by_worker, store)
+        except ReleaseError as error:  # what was learned is told all the same
+            reasons = [str(error)]
         return {
             "engine": "flower",
             "workers": list(self.federation.descriptions),
@@ -148,7 +166,8 @@ class Run:
             "balanced_accuracy_final": last.balanced_accuracy,
             "accuracy_by_worker": by_worker,
             "accuracy_by_round": [add_up(each.values()).accuracy if each else None for each in self.history],
-            "released_version": None if reasons else self._release(last, by_worker, store),
+            "missing_by_round": self.missing,
+            "released_version": version,
             "not_released": reasons,
             "torch": torch.__version__,
             "python": platform.python_version(),

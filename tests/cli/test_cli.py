@@ -25,6 +25,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers import (
     PATIENCE_SECONDS,
     free_port,
+    heed_ctrl_c,
     kill_processes_about,
     processes_about,
     run_pisyft,
@@ -634,14 +635,6 @@ def test_help_waits_for_neither_pysyft_nor_pytorch(arguments):
 
 
 # Interrupting
-
-
-def heed_ctrl_c() -> None:
-    """In a process that is about to start: Ctrl-C ends it, also where the shell that runs the tests ignores Ctrl-C.
-
-    A shell that is no terminal starts what is in the background (`make test &`) so, and every process inherits it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -113,6 +113,30 @@ def test_training_that_diverges_is_told_with_the_device(folders):
         federation.train(start(federation), "tutorial", TrainingSettings(learning_rate=1e6, seed=None), "secagg")
 
 
+def test_a_run_goes_on_with_whoever_is_there(folders):
+    grid = DirectGrid(app, folders, **{"allow-plain": True})
+    run = Run(federation_of(grid), "tutorial", "fedavg", SETTINGS, 1, "plain")
+    grid.gone.add(3)
+
+    run.train()
+
+    assert [set(missing) for missing in run.missing] == [{"carol"}]
+    assert [set(counts) for counts in run.history] == [{"alice", "bob"}, {"alice", "bob"}]
+
+
+def test_a_release_that_not_everybody_takes_does_not_lose_the_summary(folders, tmp_path):
+    grid = DirectGrid(app, folders)
+    run = Run(federation_of(grid), "tutorial", "fedavg", SETTINGS, 1, "secagg")
+    run.train()
+    grid.gone.add(3)
+
+    summary = run.finish(Gate(0.0, 0.0, 1.0, 1), ModelStore(tmp_path / "coordinator"))
+
+    assert summary["released_version"] is None
+    assert "carol: no answer within" in summary["not_released"][0]
+    assert set(summary["accuracy_by_worker"]) == {"alice", "bob"}
+
+
 def test_counts_come_back_and_only_over_ten_names_or_more(folders):
     federation = federation_of(DirectGrid(app, folders))
     model = make_model("tutorial", federation.alphabet.size, len(federation.languages), 0)
