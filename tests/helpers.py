@@ -58,6 +58,13 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def forget_workers(hook, *ids: str) -> None:
+    """Have PySyft, which may run both sides in this process, take the next worker of such an id for another one."""
+    for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
+        for id in ids:
+            known._known_workers.pop(id, None)
+
+
 def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this Python with arguments, and these environment variables beside its own, until it ends."""
     return subprocess.run(

@@ -14,7 +14,7 @@ from pisyft import doctor
 from pisyft.classroom import Classroom, create
 from pisyft.doctor import FAILED, OK, SKIPPED, WARNING
 from pisyft.lab import Lab
-from tests.helpers import run_pisyft
+from tests.helpers import forget_workers, run_pisyft
 
 MB = 1_000_000
 
@@ -205,8 +205,7 @@ def certified_lab(names_folder):
 @pytest.mark.parametrize("member", ["coordinator", "bob"])
 def test_peers_are_reached_as_pi_and_as_coordinator_and_their_clocks_compared(certified_lab, hook, member):
     room = Classroom.load(certified_lab.folder / "classroom" / member / "classroom.toml")
-    for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
-        known._known_workers.pop("alice", None)
+    forget_workers(hook, "alice")
 
     reached, clock = doctor.check_peers({"alice": room.pis["alice"]}, room)
 

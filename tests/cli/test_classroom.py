@@ -10,7 +10,7 @@ import pytest
 from pisyft.classroom import Classroom
 from pisyft.transport import WebsocketClientWorker
 from tests.cli.test_cli import assert_problem, run_environment
-from tests.helpers import PATIENCE_SECONDS, run_pisyft
+from tests.helpers import PATIENCE_SECONDS, forget_workers, run_pisyft
 
 
 @pytest.fixture
@@ -41,8 +41,7 @@ def test_a_worker_started_with_its_folder_answers_the_coordinator(room, names_fo
         try:
             told = re.fullmatch(r"alice is ready on 127\.0\.0\.1:(\d+): .*\n", process.stdout.readline())
             coordinator = Classroom.load(room / "coordinator" / "classroom.toml")
-            for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
-                known._known_workers.pop("alice", None)
+            forget_workers(hook, "alice")
             client = WebsocketClientWorker(
                 hook, "127.0.0.1", int(told[1]), id="alice", credentials=coordinator.credentials
             )

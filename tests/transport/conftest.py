@@ -6,12 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from pisyft.transport import WebsocketClientWorker
+from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
+from tests.helpers import PATIENCE_SECONDS, forget_workers
 
 SERVE = """
 import socket, sys
@@ -100,8 +102,31 @@ def connect(hook) -> Iterator[Callable[..., WebsocketClientWorker]]:
     yield connect_for_test
     for worker in connected:
         worker.close()
-        for known in list(hook.local_worker._known_workers.values()):
-            known._known_workers.pop(worker.id, None)
+        forget_workers(hook, worker.id)
+
+
+@pytest.fixture
+def serve(hook) -> Iterator[Callable[..., WebsocketServerWorker]]:
+    """Starts a worker of this process, in a thread, for one test: `serve("alice", limits=...)`."""
+    started: list[tuple[WebsocketServerWorker, threading.Thread]] = []
+
+    def serve_for_test(id: str, **options) -> WebsocketServerWorker:
+        forget_workers(hook, id)
+        server = WebsocketServerWorker(hook, "127.0.0.1", 0, id=id, **options)
+        server.bind()
+        thread = threading.Thread(target=server.start)
+        thread.start()
+        started.append((server, thread))
+        forget_workers(hook, id)
+        return server
+
+    yield serve_for_test
+    for server, _ in started:
+        server.stop()
+    for server, thread in started:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+        forget_workers(hook, server.id)
 
 
 @pytest.fixture

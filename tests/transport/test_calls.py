@@ -11,6 +11,7 @@ from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.failures import carry
 from pisyft.transport.turn import Turn
+from tests.helpers import forget_workers
 from tests.proxy import Proxy
 
 WAIT_SECONDS = 60
@@ -48,38 +49,21 @@ class Verbs:
         return {"add": self.add, "count": self.count, "fail": self.fail, "wait": self.wait}
 
 
-def forget(hook) -> None:
-    """Have PySyft, which runs both sides here, take the next worker of this name for another one."""
-    for known in list(hook.local_worker._known_workers.values()):
-        known._known_workers.pop("verbal", None)
-    hook.local_worker._known_workers.pop("verbal", None)
-
-
 @pytest.fixture
 def verbs() -> Verbs:
     return Verbs()
 
 
 @pytest.fixture
-def server(hook, verbs) -> Iterator[WebsocketServerWorker]:
+def server(serve, verbs) -> Iterator[WebsocketServerWorker]:
     """A worker of this process, with verbs for coordinators and one for peers."""
-    server = WebsocketServerWorker(
-        hook, "127.0.0.1", 0, id="verbal", verbs=verbs.all(), peer_verbs={"deliver": lambda calling: calling.caller.id}
-    )
-    server.bind()
-    thread = threading.Thread(target=server.start)
-    thread.start()
-    yield server
+    yield serve("verbal", verbs=verbs.all(), peer_verbs={"deliver": lambda calling: calling.caller.id})
     verbs.leave.set()
-    server.stop()
-    thread.join(WAIT_SECONDS)
-    assert not thread.is_alive()
-    forget(hook)
 
 
 @pytest.fixture
 def client(hook, server) -> Iterator[WebsocketClientWorker]:
-    forget(hook)
+    forget_workers(hook, "verbal")
     client = WebsocketClientWorker(hook, server.host, server.port, id="verbal")
     yield client
     client.close()
@@ -125,7 +109,7 @@ def test_a_coordinator_may_not_call_what_is_for_peers(client):
 
 
 def test_a_peer_calls_the_verbs_for_peers_and_no_others(hook, server):
-    forget(hook)
+    forget_workers(hook, "verbal")
     peer = PeerWorker(hook, "bob", Turn(), server.host, server.port, "verbal")
     try:
         assert peer.call("deliver") == "bob"
@@ -139,7 +123,7 @@ def test_a_long_verb_holds_up_nobody_else(hook, server, client, verbs):
     waiting = threading.Thread(target=client.call, args=("wait",))
     waiting.start()
     assert verbs.entered.wait(WAIT_SECONDS)
-    forget(hook)
+    forget_workers(hook, "verbal")
     other = WebsocketClientWorker(hook, server.host, server.port, id="verbal")
     try:
         assert other.call("count", to=1) == "counted"
@@ -151,7 +135,7 @@ def test_a_long_verb_holds_up_nobody_else(hook, server, client, verbs):
 
 def test_a_call_whose_answer_is_lost_is_executed_once(hook, server, verbs):
     """The connection breaks while the answer is on its way; the client asks again over a new one."""
-    forget(hook)
+    forget_workers(hook, "verbal")
     with Proxy((server.host, server.port)) as proxy:
         client = WebsocketClientWorker(hook, *proxy.address, id="verbal")
         try:

@@ -20,45 +20,20 @@ from pisyft.limits import Limits, LimitsError
 from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.errors import CallerRefused, LimitExceeded, OtherProtocol
 from pisyft.transport.frames import OVER_LIMIT, PROTOCOL, Batch, Hello, Request, Result, Welcome, decode, encode
-from tests.helpers import PATIENCE_SECONDS, wait_until
+from tests.helpers import PATIENCE_SECONDS, forget_workers, wait_until
 
 ID = "limited-alice"
 
 
-def forget(hook) -> None:
-    for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
-        known._known_workers.pop(ID, None)
-
-
 @pytest.fixture
-def start(hook) -> Iterator[Callable[..., WebsocketServerWorker]]:
-    """Starts a worker with some limits, in a thread: `start(objects=3)`."""
-    started: list[tuple[WebsocketServerWorker, threading.Thread]] = []
+def start(serve) -> Callable[..., WebsocketServerWorker]:
+    """Starts a worker with some limits: `start(objects=3)`."""
 
     def start_worker(credentials=None, **limits: int) -> WebsocketServerWorker:
-        forget(hook)
-        server = WebsocketServerWorker(
-            hook,
-            "127.0.0.1",
-            0,
-            id=ID,
-            verbs={"greet": lambda calling: "good day"},
-            credentials=credentials,
-            limits=Limits().with_changes(limits),
-        )
-        server.bind()
-        thread = threading.Thread(target=server.start)
-        thread.start()
-        started.append((server, thread))
-        forget(hook)
-        return server
+        verbs = {"greet": lambda calling: "good day"}
+        return serve(ID, verbs=verbs, credentials=credentials, limits=Limits().with_changes(limits))
 
-    yield start_worker
-    for server, thread in started:
-        server.stop()
-        thread.join(PATIENCE_SECONDS)
-        assert not thread.is_alive()
-    forget(hook)
+    return start_worker
 
 
 @pytest.fixture
@@ -66,14 +41,14 @@ def client(hook) -> Iterator[Callable[..., WebsocketClientWorker]]:
     made: list[WebsocketClientWorker] = []
 
     def make(server: WebsocketServerWorker, **options) -> WebsocketClientWorker:
-        forget(hook)
+        forget_workers(hook, ID)
         made.append(WebsocketClientWorker(hook, server.host, server.port, id=ID, **options))
         return made[-1]
 
     yield make
     for each in made:
         each.close()
-    forget(hook)
+    forget_workers(hook, ID)
 
 
 def raw(server: WebsocketServerWorker) -> ClientConnection:

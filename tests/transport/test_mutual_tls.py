@@ -1,8 +1,7 @@
 """TLS on both sides: who a caller is comes from its certificate, and nobody gets in without one of the classroom."""
 
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -12,9 +11,9 @@ from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.errors import CallerRefused, OtherProtocol, UntrustedWorker
 from pisyft.transport.turn import Turn
+from tests.helpers import PATIENCE_SECONDS, forget_workers
 
 PIS = {"tls-alice": ("127.0.0.1", 8777), "tls-bob": ("127.0.0.1", 8778)}
-WAIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -30,38 +29,16 @@ def other_room(tmp_path_factory) -> dict[str, Credentials]:
     return {member: Classroom.load(file).credentials for member, file in made.items()}
 
 
-def forget(hook) -> None:
-    for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
-        for id in PIS:
-            known._known_workers.pop(id, None)
-
-
 @pytest.fixture
-def start(hook) -> Iterator[Callable[..., WebsocketServerWorker]]:
-    """Starts a worker in a thread, which tells a coordinator and a peer who it takes them for."""
-    started: list[tuple[WebsocketServerWorker, threading.Thread]] = []
-
-    def start_worker(**options) -> WebsocketServerWorker:
-        forget(hook)
-        tell = {"whoami": lambda calling: [calling.caller.id, calling.caller.is_peer]}
-        server = WebsocketServerWorker(hook, "127.0.0.1", 0, id="tls-alice", verbs=tell, peer_verbs=tell, **options)
-        server.bind()
-        thread = threading.Thread(target=server.start)
-        thread.start()
-        started.append((server, thread))
-        forget(hook)
-        return server
-
-    yield start_worker
-    for server, thread in started:
-        server.stop()
-        thread.join(WAIT_SECONDS)
-    forget(hook)
+def start(serve) -> Callable[..., WebsocketServerWorker]:
+    """Starts a worker, which tells a coordinator and a peer who it takes them for."""
+    tell = {"whoami": lambda calling: [calling.caller.id, calling.caller.is_peer]}
+    return lambda **options: serve("tls-alice", verbs=tell, peer_verbs=tell, **options)
 
 
 def call(hook, server, id="tls-alice", **options) -> object:
-    forget(hook)
-    client = WebsocketClientWorker(hook, server.host, server.port, id=id, timeout=WAIT_SECONDS, **options)
+    forget_workers(hook, *PIS)
+    client = WebsocketClientWorker(hook, server.host, server.port, id=id, timeout=PATIENCE_SECONDS, **options)
     try:
         return client.call("whoami")
     finally:
@@ -69,7 +46,7 @@ def call(hook, server, id="tls-alice", **options) -> object:
 
 
 def call_as_peer(hook, server, owner: str, credentials: Credentials) -> object:
-    forget(hook)
+    forget_workers(hook, *PIS)
     peer = PeerWorker(hook, owner, Turn(), server.host, server.port, "tls-alice", credentials=credentials)
     try:
         return peer.call("whoami")

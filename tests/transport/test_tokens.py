@@ -2,8 +2,7 @@
 
 import logging
 import stat
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.errors import CallerRefused, LimitExceeded, UntrustedWorker
 from pisyft.transport.turn import Turn
-from tests.helpers import PATIENCE_SECONDS
+from tests.helpers import forget_workers
 
 PIS = {"token-alice": ("127.0.0.1", 8777), "token-bob": ("127.0.0.1", 8778)}
 
@@ -31,44 +30,23 @@ def room(files) -> dict[str, Credentials]:
     return {member: Classroom.load(file).credentials for member, file in files.items()}
 
 
-def forget(hook) -> None:
-    for known in (*hook.local_worker._known_workers.values(), hook.local_worker):
-        for id in PIS:
-            known._known_workers.pop(id, None)
-
-
 @pytest.fixture
-def start(hook, room) -> Iterator[Callable[..., WebsocketServerWorker]]:
-    started: list[tuple[WebsocketServerWorker, threading.Thread]] = []
-
+def start(serve, room) -> Callable[..., WebsocketServerWorker]:
     def start_worker(**limits: int) -> WebsocketServerWorker:
-        forget(hook)
         tell = {"whoami": lambda calling: [calling.caller.id, calling.caller.is_peer]}
-        server = WebsocketServerWorker(
-            hook,
-            "127.0.0.1",
-            0,
-            id="token-alice",
+        return serve(
+            "token-alice",
             verbs=tell,
             peer_verbs=tell,
             credentials=room["token-alice"],
             limits=Limits().with_changes(limits),
         )
-        server.bind()
-        thread = threading.Thread(target=server.start)
-        thread.start()
-        started.append((server, thread))
-        return server
 
-    yield start_worker
-    for server, thread in started:
-        server.stop()
-        thread.join(PATIENCE_SECONDS)
-    forget(hook)
+    return start_worker
 
 
 def call(hook, server, credentials, **options) -> object:
-    forget(hook)
+    forget_workers(hook, *PIS)
     client = WebsocketClientWorker(hook, server.host, server.port, id="token-alice", credentials=credentials, **options)
     try:
         return client.call("whoami")
@@ -77,7 +55,7 @@ def call(hook, server, credentials, **options) -> object:
 
 
 def call_as_peer(hook, server, owner: str, credentials: Credentials) -> object:
-    forget(hook)
+    forget_workers(hook, *PIS)
     peer = PeerWorker(hook, owner, Turn(), server.host, server.port, "token-alice", credentials=credentials)
     try:
         return peer.call("whoami")
