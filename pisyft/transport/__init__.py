@@ -14,6 +14,7 @@ from pisyft.transport.errors import TransportError, UnknownPeer
 from pisyft.transport.serialization import (
     leave_small_messages_uncompressed,
     look_types_up_directly,
+    read_types_without_importing,
     read_within_bounds,
 )
 from pisyft.transport.server import WebsocketServerWorker
@@ -48,6 +49,7 @@ def _put_in_place() -> None:
     leave_small_messages_uncompressed()
     look_types_up_directly()
     read_within_bounds()
+    read_types_without_importing()
 
 
 _put_in_place()

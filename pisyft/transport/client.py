@@ -48,6 +48,7 @@ from pisyft.transport.frames import (
 )
 from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
+from pisyft.transport.serialization import read_answer
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
@@ -222,7 +223,7 @@ class WebsocketClientWorker(BaseWorker):
         except (TypeError, OverflowError):  # what it says goes beyond that
             data = syft.serde.serialize(message, worker=sender)
         if self.wait or not needs_none(message):
-            return syft.serde.deserialize(self._recv_msg(data), worker=sender)
+            return read_answer(self._recv_msg(data), sender)
         self._post(data, ids_of_results(message), origin_of(message))
         return None
 

@@ -8,6 +8,7 @@ import syft
 
 from pisyft.transport.frames import Failure
 from pisyft.transport.outbox import Origin
+from pisyft.transport.serialization import read_answer
 
 # What PySyft itself reads off an exception that a worker raised.
 _CARRIED = ("ids_generated", "kwargs_")
@@ -49,7 +50,7 @@ def rebuild(failure: Failure, worker: object, origin: Origin | None = None) -> B
     # Past the constructors, whose arguments are not known here.
     error = kind.__new__(kind)
     error.args = (f"{failure.text} (on worker {worker}{f', in {origin}' if origin else ''})",)
-    attributes = syft.serde.deserialize(failure.attributes) if failure.attributes else {}
+    attributes = _read(failure.attributes)
     for name in _CARRIED:
         if name in attributes:
             setattr(error, name, attributes[name])
@@ -73,6 +74,15 @@ def _known(module: str, name: str) -> type[BaseException] | None:
 
 def _serialized(attributes: dict) -> bytes:
     return syft.serde.serialize(attributes) if attributes else b""
+
+
+def _read(data: bytes) -> dict:
+    """The attributes that `_serialized` wrote; none if these bytes are something else: the failure is told anyway."""
+    try:
+        attributes = read_answer(data) if data else {}
+    except Exception:
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _text(error: BaseException) -> str:

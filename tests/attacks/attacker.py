@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import msgpack
+import pytest
 import syft
 import torch
+from syft.exceptions import GetNotPermittedError, ObjectNotFoundError
 from syft.generic.pointers.pointer_tensor import PointerTensor
 from syft.messaging.message import (
     ForceObjectDeleteMessage,
@@ -26,6 +28,8 @@ from syft.serde.msgpack import serde
 from websockets.sync.client import ClientConnection, connect
 
 from pisyft.credentials import Credentials
+from pisyft.privacy import OPEN, STRICT, TEACH
+from pisyft.transport.errors import ProtocolError
 from pisyft.transport.failures import rebuild
 from pisyft.transport.frames import PROTOCOL, Call, Failure, Frame, Hello, Progress, Request, Result, decode, encode
 from pisyft.transport.operation import Operation
@@ -82,6 +86,7 @@ class Attacker:
     Args:
         address: host and port.
         worker: the worker's id.
+        policy: of the worker.
         sender: whom the attacker says it is.
         peer: whether it says that it is another worker.
         credentials: its certificate, if it has one.
@@ -92,13 +97,14 @@ class Attacker:
         self,
         address: tuple[str, int],
         worker: str,
+        policy: str = TEACH.name,
         sender: object = "me",
         peer: bool = False,
         credentials: Credentials | None = None,
         session: bytes | None = None,
         greet: bool = True,
     ) -> None:
-        self.worker = worker
+        self.worker, self.policy = worker, policy
         self.numbers = itertools.count(1)
         self._until_closed = ExitStack()
         self.connection: ClientConnection = self._until_closed.enter_context(
@@ -119,6 +125,20 @@ class Attacker:
 
     def close(self) -> None:
         self._until_closed.close()
+
+    def refuses(self, says: str = ".") -> AbstractContextManager:
+        """The worker refuses, and says so under the policy teach; under strict it takes no pointers at all, and under
+        open it has no names that an id could be of."""
+        if self.policy == STRICT.name:
+            return pytest.raises(GetNotPermittedError, match="under the policy strict, without pointers")
+        if self.policy == OPEN.name:
+            return pytest.raises((GetNotPermittedError, ObjectNotFoundError))
+        return pytest.raises(GetNotPermittedError, match=says)
+
+    def reads_nothing_of(self) -> AbstractContextManager:
+        """The worker refuses a message, or reads none in what it was sent; under open, the names that are in it."""
+        unread = (ProtocolError, GetNotPermittedError, TypeError)
+        return pytest.raises((*unread, ObjectNotFoundError) if self.policy == OPEN.name else unread)
 
     # Frames
 
@@ -213,7 +233,9 @@ class Attacker:
 
     @property
     def names(self) -> Names:
-        """The worker's names, as pointers."""
+        """The worker's names, as pointers. Where a search finds none, the attacker guesses ids and goes on."""
+        if self.policy != TEACH.name:
+            return Names(*(There(fresh_id(), self.worker) for _ in range(3)))
         found = {tag: self.search("#surnames", "#train", tag) for tag in ("#letters", "#mask", "#languages")}
         return Names(*(each[0] for each in found.values()))
 
