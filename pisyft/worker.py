@@ -29,6 +29,8 @@ from pisyft.release import ModelStore
 from pisyft.status import StatusFile
 from pisyft.transport.server import Calling
 
+PING_BYTES = 2**20
+
 
 def make_worker(
     worker_id: str,
@@ -159,7 +161,13 @@ def _hook(policy: str) -> syft.TorchHook | None:
 
 
 def ping(calling: Calling, payload: bytes = b"") -> dict:
-    """What was sent, and this machine's clock in seconds: how far away is this worker, and is its clock right?"""
+    """What was sent, and this machine's clock in seconds: how far away is this worker, and is its clock right?
+
+    Raises:
+        ValueError: the payload is larger than `PING_BYTES`. An answer is kept in case that it is asked for again.
+    """
+    if not isinstance(payload, bytes) or len(payload) > PING_BYTES:
+        raise ValueError(f"a payload is {PING_BYTES} bytes at most")
     return {"payload": payload, "time": time.time()}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -259,11 +259,14 @@ class GuardedWorker(WebsocketServerWorker):
 
     def find_verb(self, name: str, caller: Caller) -> Callable:
         self.check_caller(caller)
-        if name not in (self.policy.peer_verbs if caller.is_peer else self.policy.verbs):
-            raise self.no_verb(name, caller)
+        verb = super().find_verb(name, caller)
         if name in _PAUSED_VERBS:
             self._check_not_paused()
-        return super().find_verb(name, caller)
+        return verb
+
+    def verbs_for(self, caller: Caller) -> Mapping[str, Callable]:
+        listed = self.policy.peer_verbs if caller.is_peer else self.policy.verbs
+        return {name: verb for name, verb in super().verbs_for(caller).items() if name in listed}
 
     def as_told(self, verb: str, error: Exception) -> Exception:
         return error if is_for_callers(error) else RuntimeError(f"{verb} failed: {type(error).__name__}")

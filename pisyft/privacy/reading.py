@@ -35,7 +35,7 @@ from pisyft.refusals import NotPermitted
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.client import find_worker
 from pisyft.transport.errors import ProtocolError
-from pisyft.transport.frames import Id
+from pisyft.transport.frames import Id, is_id
 from pisyft.transport.operation import Operation, attribute_of
 
 _LISTED = (
@@ -45,6 +45,10 @@ _LISTED = (
     *(IsNoneMessage, GetShapeMessage, SearchMessage),
     *(VirtualWorker, WebsocketClientWorker),  # their ids, for `share`
 )
+
+
+# What a worker keeps with a tensor beside its memory, which is counted.
+_MOST_TAGS, _MOST_LETTERS = 32, 1024
 
 
 class _Listed(dict):
@@ -91,15 +95,15 @@ def check(message: Message) -> None:
             and type(action.return_value) is bool
         )
     elif isinstance(message, ObjectRequestMessage):
-        fine = _is_id(message.object_id) and message.user is None
+        fine = is_id(message.object_id) and message.user is None
     elif isinstance(message, IsNoneMessage):
-        fine = _is_id(message.object_id)
+        fine = is_id(message.object_id)
     elif isinstance(message, GetShapeMessage):
-        fine = _is_id(message.tensor_id)
+        fine = is_id(message.tensor_id)
     elif isinstance(message, ForceObjectDeleteMessage):
         fine = _are_ids(message.object_ids)
     elif isinstance(message, SearchMessage):
-        fine = _is_id(message.query) or _are_ids(message.query)
+        fine = is_id(message.query) or _are_ids(message.query)
     else:
         fine = True
     if not fine:
@@ -113,12 +117,8 @@ def _state():
     return state
 
 
-def _is_id(value: object) -> bool:
-    return type(value) in (int, str)
-
-
 def _are_ids(values: object) -> bool:
-    return type(values) in (tuple, list) and all(map(_is_id, values))  # type: ignore[call-overload]
+    return type(values) in (tuple, list) and all(map(is_id, values))  # type: ignore[call-overload]
 
 
 def _read_size(worker, written: tuple) -> torch.Size:
@@ -154,11 +154,20 @@ def _read_tensor(worker, written: tuple) -> torch.Tensor:
         raise ProtocolError("not a tensor: it has no bytes")
     tensor = torch_serde._deserialize_tensor(worker, TENSOR_SERIALIZATION.TORCH, elements)
     if gradient is not None:
-        tensor.grad = _read_tensor(worker, gradient)
+        tensor.grad = _read_gradient(worker, gradient)
     initialize_tensor(hook=syft.torch.hook, obj=tensor, owner=worker, id=_id(worker, id_))
+    if tags is not None and len(tags[1]) > _MOST_TAGS:
+        raise ProtocolError(f"{len(tags[1])} tags; {_MOST_TAGS} is the most")
     tensor.tags = {_text(worker, tag) for tag in tags[1]} if tags is not None else set()
     tensor.description = None if description is None else _text(worker, description)
     return tensor
+
+
+def _read_gradient(worker, written: tuple) -> torch.Tensor:
+    """A tensor without a gradient of its own: memory that hangs on memory is not counted."""
+    if written[3] is not None:
+        raise ProtocolError("a gradient has no gradient of its own")
+    return _read_tensor(worker, written)
 
 
 def _read_parameter(worker, written: tuple) -> torch.nn.Parameter:
@@ -166,20 +175,20 @@ def _read_parameter(worker, written: tuple) -> torch.nn.Parameter:
     parameter: Any = torch.nn.Parameter(_read_tensor(worker, tensor[1]), bool(requires_grad))
     parameter.id = _id(worker, id_)
     if gradient is not None:
-        parameter.grad = _read_tensor(worker, gradient)
+        parameter.grad = _read_gradient(worker, gradient)
     parameter.is_wrapper, parameter.origin, parameter.id_at_origin = False, None, None
     return parameter
 
 
 def _id(worker, written: object) -> Id:
     id_ = serde._detail(worker, written)
-    if not _is_id(id_):
-        raise ProtocolError("an id is a number or a text")
+    if not is_id(id_):
+        raise ProtocolError("an id is a number or a short text")
     return id_
 
 
 def _text(worker, written: object) -> str:
     text = serde._detail(worker, written)
-    if type(text) is not str:
-        raise ProtocolError("a text was expected")
+    if type(text) is not str or len(text) > _MOST_LETTERS:
+        raise ProtocolError(f"a text was expected, of {_MOST_LETTERS} letters or fewer")
     return text

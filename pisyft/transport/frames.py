@@ -23,6 +23,8 @@ NOT_LET_IN = 4403
 # The same for somebody who has gone over a limit.
 OVER_LIMIT = 4429
 MAX_FRAME_BYTES = 256 * 2**20
+# Longer than any id is. Workers remember ids.
+MAX_ID_LETTERS = 256
 
 Id = int | str
 
@@ -148,7 +150,7 @@ Frame = Hello | Welcome | Request | Call | Progress | Batch | Result | Failure
 _FRAMES: dict[int, type[Frame]] = {
     frame.code: frame for frame in (Hello, Welcome, Request, Call, Progress, Batch, Result, Failure)
 }
-_TYPES: dict[str, type | tuple[type, ...]] = {"bytes": bytes, "str": str, "int": int, "bool": bool, "Id": (int, str)}
+_TYPES: dict[str, type] = {"bytes": bytes, "str": str, "int": int, "bool": bool}
 _FIELDS = {kind: tuple((field.name, str(field.type)) for field in fields(kind)) for kind in _FRAMES.values()}
 
 
@@ -186,4 +188,11 @@ def _is_of(type_name: str, value: object) -> bool:
         return isinstance(value, tuple) and all(_is_of(each_type, each) for each in value)
     if isinstance(value, bool):  # a bool is an int in Python, not on this wire
         return type_name == "bool"
+    if type_name == "Id":
+        return is_id(value)
     return isinstance(value, _TYPES[type_name])
+
+
+def is_id(value: object) -> bool:
+    """Whether a value can be an id."""
+    return type(value) is int or (type(value) is str and len(value) <= MAX_ID_LETTERS)

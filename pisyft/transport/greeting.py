@@ -84,6 +84,8 @@ class Greeter:
             raise ProtocolError(f"expected Hello, not {type(hello).__name__}")
         if len(str(hello.sender)) > _MAX_ID_LETTERS or len(hello.session) > _MAX_ID_LETTERS:
             raise ProtocolError("a Hello that is too long")
+        if not str(hello.sender).isprintable():
+            raise ProtocolError("an id that cannot be printed")  # it would write lines of its own into logs
         caller = Caller(hello.sender, hello.peer)
         address = connection.remote_address
         if not self._is_secure and not ipaddress.ip_address(address[0]).is_loopback:

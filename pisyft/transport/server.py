@@ -72,6 +72,7 @@ class _Serving(threading.local):
 
     Attributes:
         caller, address: who sent the message that is executed, and where from.
+        is_greeted: whether the caller has said who it is, and that is true.
         doing: what it asks for, as the audit log calls it.
         error: what came of it.
         reported: bytes of what the caller was told before the answer.
@@ -79,6 +80,7 @@ class _Serving(threading.local):
 
     def __init__(self, worker: Id) -> None:
         self.caller, self.address = Caller(worker, is_peer=False), "-"
+        self.is_greeted = False
         self.doing, self.reported = "", 0
         self.error: Exception | None = None
 
@@ -235,6 +237,7 @@ class WebsocketServerWorker(VirtualWorker):
         serving.address = connection.remote_address[0]
         try:
             serving.caller, session_name = self._greeter.greet(connection)
+            serving.is_greeted = True
             self._take_down("connect")
             with self._sessions.joined((serving.caller, session_name)) as session:
                 self.object_store.serving.holding = session.holding
@@ -300,7 +303,7 @@ class WebsocketServerWorker(VirtualWorker):
             return
         serving, rule = self._serving, getattr(error, "rule", None)
         decision = DONE if error is None else REFUSED if rule else FAILED
-        who, role = (serving.caller.id, serving.caller.role) if serving.caller.id != self.id else ("-", "-")
+        who, role = (serving.caller.id, serving.caller.role) if serving.is_greeted else ("-", "-")
         self._audit.record(who, role, serving.address, what, received, sent, decision, rule)
 
     def _take_down_refusal(self, host: str, rule: str) -> None:
@@ -370,15 +373,15 @@ class WebsocketServerWorker(VirtualWorker):
         Raises:
             GetNotPermittedError: there is none.
         """
-        verbs = self._peer_verbs if caller.is_peer else self._verbs
+        verbs = self.verbs_for(caller)
         if name not in verbs:
-            raise self.no_verb(name, caller)
+            listed = ", ".join(sorted(verbs)) or "none at all"
+            raise NotPermitted("verb", f"{self.id} has no verb {name[:40]!r} for a {caller.role}, only {listed}")
         return verbs[name]
 
-    def no_verb(self, name: str, caller: Caller) -> NotPermitted:
-        """The refusal of a verb that there is none of for this caller."""
-        listed = ", ".join(sorted(self._peer_verbs if caller.is_peer else self._verbs)) or "none at all"
-        return NotPermitted("verb", f"{self.id} has no verb {name[:40]!r} for a {caller.role}, only {listed}")
+    def verbs_for(self, caller: Caller) -> Mapping[str, Callable]:
+        """What a caller may call, by name."""
+        return self._peer_verbs if caller.is_peer else self._verbs
 
     def discard_objects(self, object_ids: tuple[Id, ...]) -> None:
         """Remove objects that a caller holds no pointer to any more."""

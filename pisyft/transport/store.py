@@ -78,6 +78,10 @@ class WorkerStore(ObjectStore):
         self._holdings: set[Holding] = set()
         self._reasons: OrderedDict[Id, BaseException] = OrderedDict()
 
+    def __repr__(self) -> str:
+        """What PySyft has in its texts about objects that are not there, which callers read."""
+        return "its store"
+
     def poison(self, ids: Iterable[Id], reason: BaseException) -> None:
         """Have the use of these ids raise `reason`: the operation that should have made them failed."""
         # Alone: the frames of what led to it would keep alive all that they worked with.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pisyft.audit import FILE, Entry, read
 from pisyft.lab import Lab
-from pisyft.privacy import STRICT, TEACH
+from pisyft.privacy import OPEN, STRICT, TEACH
 from tests.attacks.attacker import Attacker
 from tests.helpers import PATIENCE_SECONDS
 
@@ -19,10 +20,29 @@ def strict_lab(names_folder) -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="session")
+def open_lab(names_folder) -> Iterator[Lab]:
+    """Erin and frank, under the policy open: they hold no names, and give back whatever they are sent."""
+    with Lab(names_folder, ["erin", "frank"], policy=OPEN.name) as lab:
+        yield lab
+
+
+# The fixture of the lab under each policy.
+LABS = {TEACH.name: "lab", STRICT.name: "strict_lab", OPEN.name: "open_lab"}
+
+
+@pytest.fixture
+def audited(request) -> Callable[[Attacker], list[Entry]]:
+    """What the audit log of an attacker's worker says so far."""
+    return lambda attacker: list(
+        read(request.getfixturevalue(LABS[attacker.policy]).folder / attacker.worker / "models" / FILE)
+    )
+
+
 def knock(lab: Lab, worker: str, **options) -> Attacker:
     """A connection to a worker of a lab, as its coordinator unless the options say otherwise."""
     credentials = lab.classroom.credentials if lab.classroom else None
-    return Attacker(lab.addresses[worker], worker, **({"credentials": credentials} | options))
+    return Attacker(lab.addresses[worker], worker, lab.policy, **({"credentials": credentials} | options))
 
 
 @pytest.fixture
@@ -43,7 +63,9 @@ def assert_serves(lab: Lab) -> None:
     """A good client is answered by every worker of a lab."""
     for worker in lab.workers:
         client = knock(lab, worker)
-        assert client.call("describe")["worker"] == worker
+        assert client.call("ping", payload=b"there?")["payload"] == b"there?"
+        if lab.policy != OPEN.name:
+            assert client.call("describe")["worker"] == worker
         client.close()
 
 
@@ -54,11 +76,28 @@ def mallory(lab, connections) -> Iterator[Attacker]:
     assert_serves(lab)
 
 
-@pytest.fixture(params=[TEACH.name, STRICT.name])
+@pytest.fixture(params=[TEACH.name, STRICT.name, OPEN.name])
 def anybody(request, connections) -> Iterator[Attacker]:
-    """A coordinator of a worker, under either policy."""
-    policy = request.param
-    lab = request.getfixturevalue("lab" if policy == TEACH.name else "strict_lab")
+    """A coordinator of a worker, under each policy."""
+    yield from _coordinator(request, connections)
+
+
+@pytest.fixture(params=[TEACH.name, STRICT.name])
+def whoever(request, connections) -> Iterator[Attacker]:
+    """A coordinator of a worker that holds names, under each policy that lets it."""
+    yield from _coordinator(request, connections)
+
+
+@pytest.fixture(params=[TEACH.name, OPEN.name])
+def without_certificates(request) -> Iterator[Lab]:
+    """A lab whose callers are whoever they say, under each policy that takes pointers."""
+    lab = request.getfixturevalue(LABS[request.param])
+    yield lab
+    assert_serves(lab)
+
+
+def _coordinator(request, connections) -> Iterator[Attacker]:
+    lab = request.getfixturevalue(LABS[request.param])
     attacker = connections(lab, lab.workers[0])
     attacker.connection.socket.settimeout(PATIENCE_SECONDS)
     yield attacker

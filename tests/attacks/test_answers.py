@@ -8,11 +8,7 @@ from syft.messaging.message import ObjectRequestMessage, SearchMessage
 from pisyft.transport.errors import ProtocolError
 from tests.attacks.attacker import Attacker, There, Written, code_of, listed, text
 
-QUOTED = ("tensor(", "0, 1", "/", "Traceback", ".py")
-
-
-def refused(says: str = "."):
-    return pytest.raises(GetNotPermittedError, match=says)
+QUOTED = ("tensor(", "0, 1", "/", "Traceback", ".py", "0x", "object at")
 
 
 def assert_tells_nothing(error: BaseException) -> None:
@@ -56,7 +52,7 @@ def test_names_in_the_place_of_an_id_a_name_or_a_worker(anybody, ask):
 @pytest.mark.parametrize("name", ["tolist", "item", "__str__", "__repr__", "__len__", "__bool__", "__int__", "numpy"])
 def test_names_as_text_or_numbers(anybody, name):
     """Wants values that are no tensors. Whatever returns Python's own values is no operation."""
-    with refused():
+    with anybody.refuses():
         anybody.op(name, anybody.names.languages)
 
 
@@ -172,7 +168,7 @@ def test_whether_a_product_fits_into_fixed_precision(mallory):
 )
 def test_a_shape_that_is_a_private_number(anybody, compute):
     """Wants a result that is as long as a language's number, or as many as there are names of a language."""
-    with pytest.raises((GetNotPermittedError, ProtocolError, TypeError)) as caught:
+    with anybody.reads_nothing_of() as caught:
         anybody.shape(compute(anybody))
     assert_tells_nothing(caught.value)
 
@@ -180,7 +176,7 @@ def test_a_shape_that_is_a_private_number(anybody, compute):
 @pytest.mark.parametrize("name", ["nonzero", "unique", "masked_select", "bincount", "torch.nonzero", "torch.unique"])
 def test_operations_whose_result_is_as_long_as_it_has_hits(anybody, name):
     """Wants how many names are of a language. These are no operations."""
-    with refused("does not execute|under the policy strict"):
+    with anybody.refuses("does not execute"):
         target = None if name.startswith("torch.") else anybody.names.languages
         anybody.op(name, target, *([anybody.names.languages] if target is None else []))
 
@@ -188,7 +184,7 @@ def test_operations_whose_result_is_as_long_as_it_has_hits(anybody, name):
 @pytest.mark.parametrize("name", ["set_", "as_strided", "resize_", "storage", "untyped_storage", "apply_"])
 def test_memory_looked_at_from_the_side(anybody, name):
     """Wants to read or replace memory under a tensor. These are no operations."""
-    with refused("does not execute|under the policy strict"):
+    with anybody.refuses("does not execute"):
         anybody.op(name, anybody.put(torch.zeros(140).long()), anybody.names.languages)
 
 
@@ -203,7 +199,7 @@ def test_a_search_that_is_told_more_than_what_there_is(anybody, query):
         answer = anybody.ask((code_of(SearchMessage), (anybody._argument(query),)))
         assert b"\xc4\x90" not in repr(answer).encode()
         for each in found:
-            with refused():
+            with anybody.refuses():
                 anybody.fetch(each)
         raise GetNotPermittedError("it told ids")
 
@@ -225,5 +221,5 @@ def test_what_is_asked_for_by_words_of_code(anybody):
         "torch.classes.load_library",
         "",
     ):
-        with refused("does not execute|under the policy strict"):
+        with anybody.refuses("does not execute"):
             anybody.op(name, None, Written(text("/etc/hostname")))

@@ -20,6 +20,7 @@ import pytest
 import syft
 import torch
 from syft.exceptions import GetNotPermittedError
+from syft.messaging.message import ObjectMessage, PlanCommandMessage, TensorCommandMessage, WorkerCommandMessage
 from syft.serde.msgpack import serde
 
 import pisyft
@@ -222,6 +223,36 @@ def test_a_type_that_has_to_be_imported(anybody, name):
         anybody.op("type", anybody.put(torch.zeros(1)), Written((code_of(type), name.encode())))
 
 
+@pytest.fixture(scope="module")
+def plan(hook) -> syft.Plan:
+    """Operations that a worker that had it would execute, as often as somebody asks."""
+
+    @syft.func2plan(args_shape=[(1,)])
+    def double(x):
+        return x + x
+
+    return double
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        lambda plan: ObjectMessage(plan),
+        lambda plan: PlanCommandMessage("fetch_plan", (plan.id, False)),
+        lambda plan: PlanCommandMessage("run", (plan.id, (), 7)),
+        lambda plan: WorkerCommandMessage("register_obj", ((plan,), {}, (7,))),
+        lambda plan: TensorCommandMessage.computation("__call__", plan, (), {}, (7,)),
+        lambda plan: TensorCommandMessage.communication("send", plan, ("alice",), {}, (7,)),
+        lambda plan: plan,
+        lambda plan: plan.role,
+    ],
+)
+def test_a_plan(anybody, plan, message):
+    """Wants code on the worker, as PySyft's own messages bring it: a plan is a list of operations to be executed."""
+    with pytest.raises((GetNotPermittedError, ProtocolError)):
+        anybody.ask_bytes(syft.serde.serialize(message(plan), worker=syft.local_worker))
+
+
 def test_commands_of_the_worker(anybody):
     """Wants a method of the worker called by name, as PySyft's clients do it."""
     for name in ("list_tensors", "clear_objects", "load_data", "__init__", "stop", "own"):
@@ -229,9 +260,9 @@ def test_commands_of_the_worker(anybody):
             anybody.ask((53, (text(name), (code_of(tuple), ((code_of(tuple), ()), (code_of(dict), ()), None)))))
 
 
-def test_frames_within_frames(mallory):
+def test_frames_within_frames(anybody):
     """Wants a batch of batches, to have more executed than is counted."""
     inner = msgpack.packb([6, [msgpack.packb([6, []])]])
-    mallory.send(msgpack.packb([6, [inner]]))
+    anybody.send(msgpack.packb([6, [inner]]))
     with pytest.raises(Exception, match="unexpected Batch|1002|closed|received"):
-        mallory.exchange(Request(next(mallory.numbers), True, (), (), b""))
+        anybody.exchange(Request(next(anybody.numbers), True, (), (), b""))

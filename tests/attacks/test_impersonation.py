@@ -74,42 +74,43 @@ def test_a_peer_that_asks_like_a_coordinator(strict_lab, connections, credential
             peer.call(verb)
 
 
-@pytest.mark.parametrize("sender", ["alice", "mallory", "", "bob\n", "BOB", "bob\0", 7])
-def test_a_peer_that_nobody_knows(lab, connections, sender):
+@pytest.mark.parametrize("sender", ["itself", "mallory", "", "other ", "OTHER", 7])
+def test_a_peer_that_nobody_knows(without_certificates, connections, sender):
     """Wants its numbers to count as a participant's share. Peers are pinned on the Pi."""
-    peer = connections(lab, "alice", sender=sender, peer=True)
-    with pytest.raises(GetNotPermittedError, match="is no peer of alice"):
+    me, other = without_certificates.workers
+    said = {"itself": me, "other ": f"{other} ", "OTHER": other.upper()}.get(sender, sender)
+    peer = connections(without_certificates, me, sender=said, peer=True)
+    with pytest.raises(GetNotPermittedError, match=f"is no peer of {me}"):
         peer.put(torch.zeros(3).long())
-    with pytest.raises(GetNotPermittedError, match="is no peer of alice"):
+    with pytest.raises(GetNotPermittedError, match=f"is no peer of {me}"):
         peer.call("deliver", round="0" * 32, share=bytes(64))
 
 
 # What was said before
 
 
-def test_the_session_of_another_caller(lab, connections):
+def test_the_session_of_another_caller(without_certificates, connections):
     """Wants the answer that another caller is waiting for, by its session's name, under another id."""
-    session = os.urandom(16)
-    first = connections(lab, "alice", session=session)
+    session, (me, other) = os.urandom(16), without_certificates.workers
+    first = connections(without_certificates, me, session=session)
     there = first.put(torch.tensor([42.0]))
     value = first.fetch(there)
     assert value.item() == 42.0
-    thief = connections(lab, "alice", session=session, sender="bob", peer=True)
+    thief = connections(without_certificates, me, session=session, sender=other, peer=True)
     with pytest.raises(GetNotPermittedError):
         thief.fetch(there)
 
 
-def test_a_request_sent_again(mallory):
+def test_a_request_sent_again(anybody):
     """Wants a request executed twice. A number is executed once, and an old one is not answered at all."""
-    public = mallory.put(torch.zeros(1))
-    mallory.op("add_", public, 1)
-    number = next(mallory.numbers)
-    first = mallory.exchange(Call(number, "describe", pack({})))
-    assert mallory.exchange(Call(number, "release", pack({"step": "commit"}))) == first, "the answer of before"
-    mallory.send(Call(1, "describe", pack({})))
-    answer = mallory.call("describe")
-    assert answer["worker"] == "alice"
-    assert isinstance(mallory.last, Result)
+    number = next(anybody.numbers)
+    first = anybody.exchange(Call(number, "ping", pack({"payload": b"once"})))
+    assert anybody.exchange(Call(number, "release", pack({"step": "commit"}))) == first, "the answer of before"
+    later = anybody.call("ping", payload=b"twice")
+    anybody.send(Call(number, "ping", pack({"payload": b"old"})))
+    assert later["payload"] == b"twice"
+    assert anybody.call("ping", payload=b"again")["payload"] == b"again"
+    assert isinstance(anybody.last, Result)
 
 
 # Rounds
@@ -162,58 +163,58 @@ def join(attacker, message):
         lambda ids: {"extra": 1},
     ],
 )
-def test_a_round_that_nobody_agreed_on(anybody, training, changes):
+def test_a_round_that_nobody_agreed_on(whoever, training, changes):
     """Wants a sum over one, over participants it has made up, or in a protocol that hides nothing."""
-    ids = me_and_others(anybody)
+    ids = me_and_others(whoever)
     message = agreed(ids, training) | changes(ids)
     with pytest.raises((Refused, ValueError, MemoryError)):
-        join(anybody, message)
-        anybody.call("fit", round=message["round"], **training)
-        anybody.call("aggregate", round=message["round"], step="share", message={})
-        anybody.call("aggregate", round=message["round"], step="upload", message={})
+        join(whoever, message)
+        whoever.call("fit", round=message["round"], **training)
+        whoever.call("aggregate", round=message["round"], step="share", message={})
+        whoever.call("aggregate", round=message["round"], step="upload", message={})
 
 
-def test_a_round_again(anybody, training):
+def test_a_round_again(whoever, training):
     """Wants a Pi to contribute to one round twice."""
-    message = agreed(me_and_others(anybody), training)
-    join(anybody, message)
+    message = agreed(me_and_others(whoever), training)
+    join(whoever, message)
     with pytest.raises(Refused, match="it has done so already"):
-        join(anybody, message)
+        join(whoever, message)
 
 
 @pytest.mark.parametrize("step", ["upload", "unmask", "confirm", "share ", "__class__", "", "_give"])
-def test_a_step_out_of_turn(anybody, training, step):
+def test_a_step_out_of_turn(whoever, training, step):
     """Wants the update before shares hide it, or a step that is none. A failed step ends the Pi's part."""
-    message = agreed(me_and_others(anybody), training)
-    join(anybody, message)
+    message = agreed(me_and_others(whoever), training)
+    join(whoever, message)
     with pytest.raises(Refused):
-        anybody.call("aggregate", round=message["round"], step=step, message={})
+        whoever.call("aggregate", round=message["round"], step=step, message={})
     with pytest.raises(Refused):
-        anybody.call("aggregate", round=message["round"], step="upload", message={})
+        whoever.call("aggregate", round=message["round"], step="upload", message={})
 
 
-def test_one_pi_trains_and_the_others_do_not(anybody, training):
+def test_one_pi_trains_and_the_others_do_not(whoever, training):
     """Wants a sum over all that is one Pi's update, since the others' learning rate is zero.
 
     What all agree on is the whole training, and what is asked for must be that.
     """
-    message = agreed(me_and_others(anybody), training)
-    join(anybody, message)
+    message = agreed(me_and_others(whoever), training)
+    join(whoever, message)
     for other in ({"learning_rate": 0.0}, {"steps": 3}, {"clip": 1e-9}, {"round": 1}):
         settings = {**training["settings"], **other}
         with pytest.raises(Refused, match="in another way"):
-            anybody.call("fit", round=message["round"], **(training | {"settings": settings}))
+            whoever.call("fit", round=message["round"], **(training | {"settings": settings}))
 
 
-def test_another_training_summed_than_was_agreed_on(anybody, training):
+def test_another_training_summed_than_was_agreed_on(whoever, training):
     """Wants the training of another round, or of none, in a sum."""
-    message = agreed(me_and_others(anybody), training)
+    message = agreed(me_and_others(whoever), training)
     other = training | {"settings": {**training["settings"], "learning_rate": 1e-6}}
-    anybody.call("fit", round=new_round_id(), **other)
-    join(anybody, message)
+    whoever.call("fit", round=new_round_id(), **other)
+    join(whoever, message)
     with pytest.raises(Refused):
-        anybody.call("aggregate", round=message["round"], step="share", message={"keys": {}})
-        anybody.call("aggregate", round=message["round"], step="upload", message={})
+        whoever.call("aggregate", round=message["round"], step="share", message={"keys": {}})
+        whoever.call("aggregate", round=message["round"], step="upload", message={})
 
 
 # Sums of pointers
@@ -228,12 +229,12 @@ def test_a_peers_share_made_up_by_the_coordinator(mallory, lab, connections):
         mallory.fetch(total)
 
 
-def test_a_release_signed_by_somebody_else(anybody):
+def test_a_release_signed_by_somebody_else(whoever):
     """Wants a model of its own put to use. The signature is over the model, and of one coordinator."""
     weights = np.zeros(27_000, np.float32)
     signature = Signature.of("0" * 64, Ed25519PrivateKey.generate())
     with pytest.raises((ReleaseError, ValueError)):
-        anybody.call(
+        whoever.call(
             "release", step="stage", card={}, weights=weights, signer=signature.signer, signature=signature.value
         )
 

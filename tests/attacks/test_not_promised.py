@@ -33,7 +33,7 @@ def test_a_crafted_sum_under_the_policy_teach(workers):
     assert total.get().float_precision().item() in (0.0, 1.0, 2.0, 3.0), "the language of alice's first name"
 
 
-def test_a_model_that_was_made_to_ask(lab, anybody):
+def test_a_model_that_was_made_to_ask(lab, whoever):
     """A model may guess one language for names with a certain letter, another for the rest; counts say how many."""
     model = make_model("ngrams", 57, 4)
     assert isinstance(model, NGrams)
@@ -44,14 +44,14 @@ def test_a_model_that_was_made_to_ask(lab, anybody):
         (row,) = set.intersection(*rows) - set(model.rows(encode({"": ["a"]}).letters)[0].tolist())
         model.table.weight[row, 0] = 20.0
         model.bias[1] = 10.0
-    answer = anybody.call("evaluate", weights=to_vector(model).detach().numpy(), model="ngrams")
+    answer = whoever.call("evaluate", weights=to_vector(model).detach().numpy(), model="ngrams")
     with_letter = sum(row[0] for row in answer["confusion"]) + (answer["pooled"][0] if answer["pooled"] else 0)
     # Both labs are dealt the same names.
     test = read_folder(lab.names_of("alice") / "test")
     assert with_letter == sum("k" in name for names in test.values() for name in names)
 
 
-def test_counts_of_languages_before_and_after(anybody):
+def test_counts_of_languages_before_and_after(whoever):
     """`describe` counts names by language: when somebody adds a name, the difference is its language."""
-    told = anybody.call("describe")
+    told = whoever.call("describe")
     assert sum(told["by_language"]) == told["train"] + told["validation"] + told["test"]

@@ -39,6 +39,7 @@ def refused(says: str = "."):
         "own_tensors",
         "",
         "fit\n",
+        "ping ",
         "../fit",
     ],
 )
@@ -48,63 +49,70 @@ def test_a_verb_that_is_none(anybody, verb):
         anybody.call(verb)
 
 
+@pytest.mark.parametrize("verb", ["describe", "fit", "evaluate", "aggregate", "release"])
+def test_a_verb_about_names_where_there_are_none(open_lab, connections, verb):
+    """Wants a worker of the policy open to answer for names: it holds none, and has no verbs about them."""
+    with refused(f"has no verb '{verb}' for a coordinator, only ping"):
+        connections(open_lab, "erin").call(verb)
+
+
 @pytest.mark.parametrize(
     "part", ["../names", "names/../../test", "test\0", "train ", "", "__dict__", 0, None, ["test"]]
 )
-def test_a_part_of_the_names_that_is_a_path(anybody, weights, part):
+def test_a_part_of_the_names_that_is_a_path(whoever, weights, part):
     """Wants another file to be read. There are three parts, by name."""
     with pytest.raises((ValueError, TypeError)):
-        anybody.call("evaluate", weights=weights, part=part)
+        whoever.call("evaluate", weights=weights, part=part)
 
 
 @pytest.mark.parametrize("model", ["../../evil", "torch.nn.Linear", "__import__('os')", "", None, 7, "Tutorial"])
-def test_a_model_that_is_code_or_a_path(anybody, weights, model):
+def test_a_model_that_is_code_or_a_path(whoever, weights, model):
     """Wants an architecture of its own. Models have names, and arrive as numbers."""
     with pytest.raises((ValueError, TypeError)):
-        anybody.call("evaluate", weights=weights, model=model)
+        whoever.call("evaluate", weights=weights, model=model)
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 10**6])
-def test_weights_of_another_size(anybody, size):
+def test_weights_of_another_size(whoever, size):
     """Wants to see where a model that does not fit goes wrong."""
     with pytest.raises(ValueError, match="does not fit"):
-        anybody.call("evaluate", weights=np.zeros(size, np.float32))
+        whoever.call("evaluate", weights=np.zeros(size, np.float32))
 
 
-def test_an_evaluation_of_fewer_names_than_the_floor(anybody, weights):
+def test_an_evaluation_of_fewer_names_than_the_floor(whoever, weights):
     """Wants figures of few names: a language has a row from ten names on, a bin of probabilities has ten guesses."""
-    answer = anybody.call("evaluate", weights=weights, part="validation")
+    answer = whoever.call("evaluate", weights=weights, part="validation")
     rows = [sum(row) for row in answer["confusion"] if sum(row)]
     assert all(row >= 10 for row in (*rows, *([sum(answer["pooled"])] if answer["pooled"] else [])))
     assert all(guesses == 0 or guesses >= 10 for guesses, _, _ in answer["bins"])
 
 
-def test_an_evaluation_of_names_of_ones_own_choice(anybody, weights):
+def test_an_evaluation_of_names_of_ones_own_choice(whoever, weights):
     """Wants to evaluate on names that it names. A verb takes the arguments that it has, and no others."""
     for argument in ("names", "indices", "languages", "floor", "batch_size", "self", "calling"):
         with pytest.raises(TypeError):
-            anybody.call("evaluate", weights=weights, **{argument: [0]})
+            whoever.call("evaluate", weights=weights, **{argument: [0]})
 
 
-def test_training_alone_and_evaluating_on_the_same_names(anybody, weights):
+def test_training_alone_and_evaluating_on_the_same_names(whoever, weights):
     """Wants counts on names that the model has just learned by heart."""
     with refused("tells nothing of names that it has trained on alone"):
-        anybody.call("evaluate", weights=weights, part="train", alone={})
+        whoever.call("evaluate", weights=weights, part="train", alone={})
 
 
 @pytest.mark.parametrize("settings", [{"steps": 1, "batch_size": 1}, {"passes": 0.01, "batch_size": 2}, {"steps": 0}])
-def test_a_training_on_one_name_or_none(anybody, weights, settings):
+def test_a_training_on_one_name_or_none(whoever, weights, settings):
     """Wants a change that one name has made. What is given away is about ten names at least."""
     with refused("10 names"):
-        fit(anybody, weights, **settings)
+        fit(whoever, weights, **settings)
 
 
-def test_a_training_on_the_names_in_a_known_order(anybody, weights):
+def test_a_training_on_the_names_in_a_known_order(whoever, weights):
     """Wants to say which names a step is about: without a seed they would come in the order they have on the Pi.
 
     The same training twice, once in an order that it chooses, would tell which names come first.
     """
-    told = [fit(anybody, weights, steps=1, batch_size=10, seed=seed)["loss"] for seed in (None, 0)]
+    told = [fit(whoever, weights, steps=1, batch_size=10, seed=seed)["loss"] for seed in (None, 0)]
     assert told[0] == told[1], "no seed is a seed like any other, mixed with the Pi's own"
 
 
@@ -130,24 +138,24 @@ def test_a_training_on_the_names_in_a_known_order(anybody, weights):
         {"unknown": 1},
     ],
 )
-def test_settings_that_make_no_sense(anybody, weights, settings):
+def test_settings_that_make_no_sense(whoever, weights, settings):
     """Wants a training that never ends, or an error that says something."""
     with pytest.raises((ValueError, GetNotPermittedError, ArithmeticError)) as caught:
-        fit(anybody, weights, **({"steps": 2} | settings))
+        fit(whoever, weights, **({"steps": 2} | settings))
     assert "/" not in str(caught.value).replace("alice/", "")
 
 
-def test_losses_over_fewer_names_than_the_floor(anybody, weights):
+def test_losses_over_fewer_names_than_the_floor(whoever, weights):
     """Wants the loss of a single name while the Pi trains: told in blocks of ten names or more."""
-    answer = fit(anybody, weights, batch_size=1, steps=30)
-    told = [each["names"] for each in anybody.told]
+    answer = fit(whoever, weights, batch_size=1, steps=30)
+    told = [each["names"] for each in whoever.told]
     assert all(later - earlier >= 10 for earlier, later in zip([0, *told], told, strict=False))
     assert answer["names"] == 30
 
 
-def test_a_model_that_was_trained_on_one_pi(anybody, weights):
+def test_a_model_that_was_trained_on_one_pi(whoever, weights):
     """Wants the update itself. It stays where it was made, and goes out in a sum."""
-    answer = fit(anybody, weights, steps=1)
+    answer = fit(whoever, weights, steps=1)
     assert set(answer) == {"names", "steps", "loss"}
 
 
@@ -163,24 +171,24 @@ def test_a_model_that_was_trained_on_one_pi(anybody, weights):
         7,
     ],
 )
-def test_a_release_that_is_none(anybody, weights, card):
+def test_a_release_that_is_none(whoever, weights, card):
     """Wants a file written where it says, or a model put to use that nobody has signed."""
     with pytest.raises((ReleaseError, ValueError, TypeError)):
-        anybody.call("release", step="stage", card=card, weights=weights)
+        whoever.call("release", step="stage", card=card, weights=weights)
 
 
 @pytest.mark.parametrize("digest", ["../../names/Czech.txt", "\0", "", "v0001.npz", "a" * 10**5])
-def test_a_release_committed_or_aborted_by_a_path(anybody, digest):
+def test_a_release_committed_or_aborted_by_a_path(whoever, digest):
     """Wants a file of its choice put to use, or removed. A digest is compared, and names no file."""
     with pytest.raises(ReleaseError):
-        anybody.call("release", step="commit", digest=digest)
-    anybody.call("release", step="abort", digest=digest)
+        whoever.call("release", step="commit", digest=digest)
+    whoever.call("release", step="abort", digest=digest)
 
 
-def test_what_describe_tells(anybody):
+def test_what_describe_tells(whoever):
     """Wants names in what a Pi tells of itself: it tells counts, and which languages there are."""
-    told = anybody.call("describe")
-    assert told["worker"] == anybody.worker
+    told = whoever.call("describe")
+    assert told["worker"] == whoever.worker
     texts = {key for key, value in told.items() if isinstance(value, str)}
     assert texts == {"worker", "alphabet", "alphabet_digest", "doing"}
     assert set(told["languages"]) == {"Czech", "Italian", "Japanese", "Polish"}

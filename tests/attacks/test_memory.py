@@ -1,0 +1,65 @@
+"""Attacks on the memory of a Pi, by what is kept and counted nowhere."""
+
+import pytest
+import syft
+import torch
+from syft.exceptions import GetNotPermittedError
+from syft.serde.msgpack import serde
+from websockets.exceptions import ConnectionClosed
+
+from pisyft.transport.errors import ProtocolError
+from pisyft.transport.frames import Request
+from tests.attacks.attacker import code_of, text
+from tests.helpers import PATIENCE_SECONDS
+
+LONG = "x" * 10**6
+
+
+def test_an_id_of_a_megabyte_for_a_result_that_fails(anybody):
+    """Wants ten thousand of them kept, each with the reason why it stands for nothing."""
+    anybody.send(Request(next(anybody.numbers), True, (), (LONG,), b"no message"))
+    with pytest.raises(ConnectionClosed, match="not a frame"):
+        anybody.receive()
+
+
+def test_an_id_of_a_megabyte_to_be_discarded(anybody):
+    """The same, of what was never there."""
+    anybody.send(Request(next(anybody.numbers), True, (LONG,), (), b""))
+    with pytest.raises(ConnectionClosed, match="not a frame"):
+        anybody.receive()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": (code_of(str), (LONG.encode(),))},
+        {"description": text(LONG)},
+        {"tags": (code_of(set), (text(LONG),))},
+        {"tags": (code_of(set), tuple(text(f"#{number}") for number in range(10**4)))},
+    ],
+    ids=["id", "description", "tag", "tags"],
+)
+def test_a_tensor_of_one_element_with_very_much_to_read(anybody, fields):
+    """Wants texts kept that no limit counts."""
+    with pytest.raises((GetNotPermittedError, ProtocolError)):
+        anybody.put(torch.zeros(1), **fields)
+
+
+def test_gradients_of_gradients_of_gradients(anybody):
+    """Wants memory kept that hangs on memory: a tensor is counted, and what hangs on its gradient is not."""
+    _, fields = serde._simplify(syft.local_worker, torch.zeros(1000))
+    written = None
+    for _ in range(20):
+        written = (*fields[:3], written, *fields[4:])
+    with pytest.raises((GetNotPermittedError, ProtocolError), match="no gradient of its own|under the policy strict"):
+        anybody.put(torch.zeros(1000), grad=written)
+
+
+def test_an_echo_that_is_kept_in_case_it_is_asked_for_again(anybody):
+    """Wants many answers of many megabytes kept, one for each session."""
+    with pytest.raises(ValueError, match="a payload is 1048576 bytes at most"):
+        anybody.call("ping", payload=bytes(2**20 + 1))
+    with pytest.raises(ValueError, match="a payload is"):
+        anybody.call("ping", payload=["a"] * 1000)
+    anybody.connection.socket.settimeout(PATIENCE_SECONDS)
+    assert len(anybody.call("ping", payload=bytes(2**20))["payload"]) == 2**20
