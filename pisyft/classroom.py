@@ -86,7 +86,11 @@ class Classroom:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ClassroomError(f"there is no {path}: make a classroom with pisyft classroom create") from error
+            if path.name == CONFIGURATION and (path.parent / COORDINATOR).is_dir():  # what `classroom create` made
+                hint = f"every member's is in its own folder, the coordinator's in {path.parent / COORDINATOR}"
+            else:
+                hint = "make a classroom with pisyft classroom create"
+            raise ClassroomError(f"there is no {path}: {hint}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise ClassroomError(f"{path} cannot be read: {error}") from error
         except tomllib.TOMLDecodeError as error:
@@ -191,7 +195,9 @@ def create(
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise ClassroomError(f"{folder} is not empty: choose another folder, so that no classroom's keys are lost")
+        raise ClassroomError(
+            f"{folder} is not empty: choose another folder (--into), so that no classroom's keys are lost"
+        )
     if len(pis) < 2:
         raise ClassroomError("a classroom needs two Pis or more: a sum over one would be its own model")
     for pi in pis:

@@ -77,6 +77,13 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
         Classroom.load(tmp_path / "classroom.toml")
 
 
+def test_of_the_folder_that_holds_all_members_it_says_which_is_the_coordinators(tmp_path):
+    create(tmp_path / "room", PIS)
+
+    with pytest.raises(ClassroomError, match="every member's is in its own folder, the coordinator's in .*/room/coord"):
+        Classroom.load(tmp_path / "room" / "classroom.toml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -5,6 +5,7 @@ A module here knows how something is typed and told; what is done is elsewhere.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 
 import click
@@ -52,6 +53,14 @@ class Workshop(click.Group):
             return None
         return getattr(importlib.import_module(f"pisyft.cli.{name}"), name)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if alike := difflib.get_close_matches(args[0], COMMANDS):
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(alike)}?", ctx) from error
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         widest = max(map(len, COMMANDS))
         for title, names in SECTIONS.items():
@@ -62,7 +71,11 @@ class Workshop(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(cls=Workshop, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Workshop,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done; 1 a check failed, or interrupted; 2 to be mended first.",
+)
 @click.version_option(pisyft.__version__, prog_name="pisyft")
 def main() -> None:
     """Federated learning of a recurrent neural network on Raspberry Pis.

@@ -35,7 +35,7 @@ class Since(click.ParamType):
             )
 
 
-@click.command()
+@click.command(short_help="Show who has asked this Pi for what, and what has left it.")
 @click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),

@@ -17,7 +17,7 @@ def classroom() -> None:
     """Make a classroom, install its Pis, watch it at work."""
 
 
-@classroom.command()
+@classroom.command(short_help="Make certificates and folders for a coordinator and its Pis.")
 @click.option(
     "--pi",
     "pis",
@@ -54,11 +54,12 @@ def create(pis: tuple, into: Path, name: str, minimum: int, token: bool, languag
         click.echo(
             f"{made[pi].parent}: copy this folder to {pi}, and there: pisyft worker --classroom {pi} --data names/"
         )
-    click.echo(f"{made['coordinator'].parent}: stays here: pisyft train --classroom {made['coordinator']}")
+    click.echo(f"All at once, over ssh: pisyft classroom install {into} --names dealt")
+    click.echo(f"{made['coordinator'].parent}: stays here: pisyft train --classroom {made['coordinator'].parent}")
     click.echo(f"{into / 'authority'}: signs certificates. Keep it where nobody else can read it.")
 
 
-@classroom.command()
+@classroom.command(short_help="Fill a folder with packages, for a room without internet.")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("wheelhouse"), show_default=True)
 @click.option("--python", "pythons", multiple=True, help="Of the Pis; once for each.  [default: 3.11, 3.13]")
 def pack(into: Path, pythons: tuple[str, ...]) -> None:
@@ -82,7 +83,7 @@ def pack(into: Path, pythons: tuple[str, ...]) -> None:
     )
 
 
-@classroom.command()
+@classroom.command(short_help="Install PiSyft and the worker on all Pis, over ssh.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"))
 @click.option("--pi", "only", multiple=True, help="Only this one, by its id; once for each.  [default: all]")
 @click.option("--user", default="pi", show_default=True, help="Who logs in there, and may use sudo.")

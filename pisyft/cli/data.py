@@ -16,7 +16,7 @@ def data() -> None:
     """Fetch the tutorial's names, deal names out to workers."""
 
 
-@data.command()
+@data.command(short_help="Bring the tutorial's corpus of 20,000 surnames.")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Where to.  [default: your data folder]")
 @click.option("--again", is_flag=True, help="Also if it is there already.")
 @click.option("--url", help="Where from, if not from PyTorch's site.")
@@ -53,10 +53,10 @@ def fetch(into: Path | None, again: bool, url: str | None) -> None:
         raise Problem(f"cannot write {error.filename or folder}: {error.strerror}") from error
     names = read_folder(folder)
     click.echo(f"{folder}: {total(names)} different names of {len(names)} languages, digests in {fetching.DIGESTS}")
-    click.echo(f"Deal them out: pisyft data split {folder} --into classroom --worker alice --worker bob")
+    click.echo(f"Deal them out: pisyft data split {folder} --into dealt --worker alice --worker bob")
 
 
-@data.command()
+@data.command(short_help="Deal a folder of names out to workers.")
 @click.argument("names", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--into", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the workers' folders go."
@@ -95,10 +95,10 @@ def split(
 
     \b
     Examples:
-      pisyft data split data/names --into classroom --worker alice --worker bob
-      pisyft data split data/names --into classroom --worker alice --worker bob --by language
-      pisyft data split data/names --into classroom --workers 10 --by dirichlet --alpha 0.5
-      pisyft data split data/names --by table shares.csv --into classroom
+      pisyft data split data/names --into dealt --worker alice --worker bob
+      pisyft data split data/names --into dealt --worker alice --worker bob --by language
+      pisyft data split data/names --into dealt --workers 10 --by dirichlet --alpha 0.5
+      pisyft data split data/names --by table shares.csv --into dealt
     """
     from rich.console import Console
 

@@ -9,7 +9,7 @@ import click
 from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
-@click.command()
+@click.command(short_help="Remove the models that were released to this Pi.")
 @workers_models_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(models: Path | None, yes: bool) -> None:

@@ -15,7 +15,7 @@ def names() -> None:
     """Add names to those of this Pi."""
 
 
-@names.command()
+@names.command(short_help="Add a surname to those that a worker trains on.")
 @click.argument("name")
 @click.option("--language", required=True, help="The language that it is of.")
 @click.option(

@@ -194,6 +194,7 @@ def released_folder(models: Path | None) -> Path:
         models = models or next((place for place in installed("models") if (place / "current").exists()), None)
     if models is None:
         raise Problem(
-            f"there is no released model in {', '.join(map(str, PLACES))} or {STATE}: say where with --models DIR"
+            f"there is no released model in {', '.join(map(str, PLACES))} or {STATE}: say where with --models DIR, "
+            "or make one with pisyft train"
         )
     return models

@@ -9,7 +9,7 @@ import click
 from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
-@click.command()
+@click.command(short_help="Have this Pi train, count and sum up nothing, until resume.")
 @workers_models_option
 def pause(models: Path | None) -> None:
     """Have this Pi's worker not train, count or sum up, until `pisyft resume`.

@@ -52,7 +52,7 @@ def list_(models: Path | None, as_json: bool) -> None:
         Console().print(charts.releases(cards, store.current))
 
 
-@release.command()
+@release.command(short_help="Show the card of a model.")
 @click.argument("version", type=click.IntRange(1), required=False)
 @models_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -74,7 +74,7 @@ def show(version: int | None, models: Path | None, as_json: bool) -> None:
     click.echo(json.dumps({**card.as_answer(), "sha256": digest}, indent=2) if as_json else card.as_text(digest))
 
 
-@release.command()
+@release.command(short_help="Use the version before again, on this machine.")
 @click.option("--to", "version", type=click.IntRange(1), help="Another version than the one before.")
 @models_option
 def rollback(version: int | None, models: Path | None) -> None:
@@ -95,7 +95,7 @@ def rollback(version: int | None, models: Path | None) -> None:
     click.echo(f"{store.folder}: version {card.version} of {card.date} is in use, instead of version {before}")
 
 
-@release.command()
+@release.command(short_help="Bring the released model to workers that were away.")
 @classroom_option
 @workers_option
 @models_option

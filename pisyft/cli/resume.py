@@ -9,7 +9,7 @@ import click
 from pisyft.cli.options import not_done, own_folder, workers_models_option
 
 
-@click.command()
+@click.command(short_help="Have this Pi go on.")
 @workers_models_option
 def resume(models: Path | None) -> None:
     """Have this Pi's worker go on after `pisyft pause`.

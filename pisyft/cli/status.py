@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PARTS = {"train": "to train on", "validation": "to choose by", "test": "to test on"}
 
 
-@click.command()
+@click.command(short_help="Show what this Pi's worker is doing, and what it holds.")
 @click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),

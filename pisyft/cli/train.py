@@ -14,6 +14,11 @@ from pisyft.cli.problems import Problem, ctrl_c_waits
 if TYPE_CHECKING:
     from rich.console import Console
 
+# As in pisyft.learning, which --help and completion do not wait for.
+MODELS = click.Choice(["tutorial", "rnn", "gru", "ngrams", "writer", "committee"])
+STRATEGIES = click.Choice(["fedavg", "fedprox", "fedadam", "fedyogi", "scaffold", "fedlc"])
+OPTIMIZERS = click.Choice(["sgd", "adam", "adamw"])
+
 
 @click.command(short_help="Train one model together, and release it.")
 @click.option("--lab", is_flag=True, help="Start two local workers, alice and bob, for this run.")
@@ -59,8 +64,12 @@ if TYPE_CHECKING:
     metavar="ACCURACY",
     help="Release it if no worker is worse off by more than this than with the model that it has.",
 )
-@click.option("--model", default="tutorial", show_default=True, help="The network's name.")
-@click.option("--strategy", default="fedavg", show_default=True, help="What becomes of the workers' models.")
+@click.option(
+    "--model", type=MODELS, default="tutorial", show_default=True, help="The network; docs/learning.md tells of each."
+)
+@click.option(
+    "--strategy", type=STRATEGIES, default="fedavg", show_default=True, help="What becomes of the workers' models."
+)
 @click.option(
     "--aggregation",
     type=click.Choice(["additive", "masks", "secagg", "plain"]),
@@ -77,7 +86,7 @@ if TYPE_CHECKING:
 @click.option(
     "--supernodes", type=click.IntRange(2), default=2, show_default=True, help="With --engine flower: how many."
 )
-@click.option("--optimizer", default="sgd", show_default=True, help="On the workers.")
+@click.option("--optimizer", type=OPTIMIZERS, default="sgd", show_default=True, help="On the workers.")
 @click.option(
     "--passes",
     type=click.FloatRange(0, min_open=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ DEFAULT_PORT = 8778
 _RUN = Path("artifacts/train")
 
 
-@click.command()
+@click.command(short_help="Show the classroom in a browser, live.")
 @classroom_option
 @workers_option
 @click.option("--lab", is_flag=True, help="Start a lab on this machine, and train with it once the page is open.")
@@ -101,7 +102,8 @@ def watch(
     try:
         listener = listen(host, port)
     except OSError as error:
-        raise Problem(f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --port") from error
+        why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
+        raise Problem(f"cannot listen on {host}:{port} ({why}): choose another --port") from error
     end_on_sigterm()
     url = _url(host, listener.getsockname()[1], token)
     with ExitStack() as until_stopped:

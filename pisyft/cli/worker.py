@@ -200,8 +200,10 @@ def worker(
                 floor=floor or (room.floor if room else DEFAULT_FLOOR),
                 **network,
             )
-    except (NamesError, PortInUse) as error:
+    except NamesError as error:
         raise Problem(str(error)) from error
+    except PortInUse as error:
+        raise Problem(str(error.strerror)) from error
     try:
         if network["audit"]:
             network["audit"].open()

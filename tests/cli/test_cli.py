@@ -14,13 +14,17 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from pisyft import __version__, cli
-from pisyft.cli import setup
+from pisyft.cli import setup, train
 from pisyft.cli.options import Address
 from pisyft.cli.problems import ctrl_c_waits
 from pisyft.lab import Lab
+from pisyft.learning.models import MODELS
 from pisyft.learning.names import read_folder, read_parts, total
+from pisyft.learning.strategies import STRATEGIES
+from pisyft.learning.training import OPTIMIZERS
 from tests.conftest import REPOSITORY
 from tests.helpers import (
     PATIENCE_SECONDS,
@@ -534,6 +538,39 @@ def test_help_fits_a_screen_and_lists_every_command_once():
     assert len(lines) <= 45 and max(map(len, lines)) <= 80
     for name in cli.COMMANDS:
         assert sum(line.split()[:1] == [name] for line in lines) == 1
+
+
+def test_no_line_of_help_is_cut_off():
+    for arguments in ((), ("data",), ("classroom",), ("names",), ("release",)):
+        lines = run_pisyft(*arguments, "--help", COLUMNS="80").stdout.splitlines()
+        assert not [line for line in lines if line.endswith("...") and not line.startswith("Usage:")]
+
+
+def test_a_mistyped_command_is_told_what_was_meant():
+    assert_usage(run_pisyft("trian"), "No such command 'trian'", "Did you mean train?")
+
+
+def test_the_names_that_train_offers_are_those_that_there_are():
+    assert set(train.MODELS.choices) == set(MODELS)
+    assert set(train.STRATEGIES.choices) == set(STRATEGIES)
+    assert set(train.OPTIMIZERS.choices) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("pisyft cl", ["classroom"]),
+        ("pisyft classroom ", ["create", "install", "pack", "watch"]),
+        ("pisyft train --model ng", ["ngrams"]),
+        ("pisyft worker --policy ", ["strict", "teach", "open"]),
+    ],
+)
+def test_what_is_typed_is_completed(typed, offered):
+    *before, incomplete = typed.split(" ")[1:]
+
+    completions = ShellComplete(cli.main, {}, "pisyft", "_PISYFT_COMPLETE").get_completions(before, incomplete)
+
+    assert [each.value for each in completions] == offered
 
 
 def test_the_version_is_told():
