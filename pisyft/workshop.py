@@ -119,6 +119,7 @@ def open_classroom(
     classroom: str | Path | None = None,
     lab: Sequence[str] = ("alice", "bob"),
     policy: str = "teach",
+    pis: bool = True,
     **options,
 ) -> Workshop:
     """Open a classroom for a notebook.
@@ -133,6 +134,7 @@ def open_classroom(
             PISYFT_CLASSROOM names; without that, a lab.
         lab: the ids of the lab's workers.
         policy: of the lab's workers; a Pi's owner chooses its own.
+        pis: False starts a lab also where PISYFT_CLASSROOM names a classroom: to show what Pis are not set up for.
         options: of the lab; see `Lab`.
 
     Raises:
@@ -142,7 +144,7 @@ def open_classroom(
     global _open
     if _open is not None:
         _open.close()
-    file = classroom or os.environ.get(_CLASSROOM)
+    file = classroom or (os.environ.get(_CLASSROOM) if pis else None)
     if file:
         path = Path(file)
         _open = Workshop(Classroom.load(path / CONFIGURATION if path.is_dir() else path))

@@ -59,6 +59,8 @@ def test_a_classroom_file_connects_to_the_pis_in_it_and_leaves_them_running(name
             room.unplug("pi-d")
             assert capsys.readouterr().out == "Pull the plug of pi-d now.\n"
             assert room.workers[1].call("describe")["worker"] == "pi-d"
+        with workshop.open_classroom(pis=False, names=names_folder, lab=["pi-e", "pi-f"]) as room:
+            assert repr(room).startswith("a lab on this machine, with 2 workers:")
 
 
 def test_traffic_is_what_went_over_the_network_in_a_with(workers, lab):
