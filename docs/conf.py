@@ -26,7 +26,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["reference/_commands.md"]  # which another page includes
 html_theme = "furo"
 html_title = "PiSyft"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 # A link that leads nowhere is a warning, and warnings are errors.
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -36,7 +37,9 @@ nb_execution_mode = "off"
 # Docstrings are plain text with `code` in single backticks.
 default_role = "code"
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
+autodoc_typehints = "both"
+autodoc_typehints_description_target = "documented"
+python_maximum_signature_line_length = 100
 autodoc_default_options = {"members": True}
 autodoc_class_signature = "mixed"
 napoleon_use_ivar = True
