@@ -50,6 +50,8 @@ class Limits:
         failed_logins_per_minute: from one address. More are not listened to until the minute is over.
         batch_size: names in one step of a training.
         passes: over the worker's names in one training.
+        questions_per_day: different models that names are counted with, and trainings, in 24 hours. A run asks two for
+            each round, and some more; who asks thousands may be spelling names.
     """
 
     frame_mb: int = 64
@@ -65,6 +67,7 @@ class Limits:
     failed_logins_per_minute: int = 10
     batch_size: int = 4096
     passes: int = 100
+    questions_per_day: int = 2000
 
     def __post_init__(self) -> None:
         """Raises:

@@ -22,6 +22,7 @@ from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.floors import LossInBlocks, in_own_order
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
+from pisyft.learning.questions import Questions
 from pisyft.learning.strategies import Trainee
 from pisyft.learning.training import Diverged, TrainingSettings, fit
 from pisyft.learning.vectors import load_vector
@@ -79,6 +80,7 @@ class Participant:
                 f"a floor of {floor} names; {LEAST_FLOOR} is the least, so that no figure is about a few names"
             )
         self._limits, self._floor = limits or Limits(), floor
+        self._questions = Questions(worker_id, self._limits.questions_per_day)
         self._worker_id = worker_id
         self._languages = tuple(names.languages)
         self._alphabet = alphabet
@@ -158,7 +160,8 @@ class Participant:
             `loss`.
 
         Raises:
-            GetNotPermittedError: there are too few names, or the settings would have it train on too few.
+            GetNotPermittedError: there are too few names, or the settings would have it train on too few; or there were
+                too many questions today.
             Refused: the round under way is about another training: other parameters, or other settings.
             GivenAway: a training exactly like this one has been part of another sum.
             Diverged: the loss is not finite.
@@ -174,6 +177,7 @@ class Participant:
             raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
         try:
             self._contribution.check(round, made, len(weights), training)
+            self._questions.ask(weights, "fit", model, settings=asdict(chosen))
             with self._busy("training"):
                 change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
             if result.names < self._floor:
@@ -203,18 +207,22 @@ class Participant:
                 it gains from the others. Nothing of that is kept or given away but the counts.
 
         Raises:
-            GetNotPermittedError: there are too few names.
+            GetNotPermittedError: there are too few names, or there were too many questions today.
             Diverged: training alone did.
             ValueError: an unknown model, part or setting, or parameters that do not fit.
         """
         names = self._enough_names(part)
         made = self._load_model(model, weights)
-        if alone is not None:
-            if part == TRAIN:
-                raise NotPermitted("floor", f"{self._worker_id} tells nothing of names that it has trained on alone")
+        if alone is None:
+            self._questions.ask(weights, "evaluate", model, part)
+        elif part == TRAIN:
+            raise NotPermitted("floor", f"{self._worker_id} tells nothing of names that it has trained on alone")
+        else:
             own = self._enough_names(TRAIN)
+            chosen = self._own_settings(alone, len(own))
+            self._questions.ask(weights, "evaluate", model, part, settings=asdict(chosen))
             with self._busy("training"):
-                fit(made, own, self._own_settings(alone, len(own)), LossInBlocks(calling.report, self._floor).add)
+                fit(made, own, chosen, LossInBlocks(calling.report, self._floor).add)
         with self._busy("testing"):
             return count_guesses(made, names, len(self._languages)).with_floor(self._floor).as_answer()
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode
+from pisyft.learning.floors import told
 from pisyft.learning.models import Model
 from pisyft.learning.names import NamesError
 
@@ -102,7 +103,8 @@ class Counts:
 
         Languages with fewer names lose their row: their names are pooled, of which only the guesses and how many were
         right are told. Were the pool itself too small, the smallest other row would join it, since all names minus the
-        rows are the pool. Bins with fewer guesses join the next. So all sums stay as they were.
+        rows are the pool. Bins with fewer guesses join the next. So all counts stay as they were; the loss, and
+        probabilities, are told as means of four digits.
 
         Raises:
             ValueError: there are fewer names than that in all.
@@ -116,14 +118,18 @@ class Counts:
             if sizes[index] >= floor and (not pooled or sum(sizes[each] for each in pooled) >= floor):
                 break
             pooled.append(index)
+        loss_sum = told(self.loss) * self.names
+        bins = tuple(
+            (names, right, told(total / max(names, 1)) * names) for names, right, total in _merged(self.bins, floor)
+        )
         if not pooled:
-            return Counts(self.confusion, self.loss_sum, self.top3, _merged(self.bins, floor))
+            return Counts(self.confusion, loss_sum, self.top3, bins)
         rows = [self.confusion[index] for index in pooled]
         return Counts(
             tuple((0,) * len(row) if index in pooled else row for index, row in enumerate(self.confusion)),
-            self.loss_sum,
+            loss_sum,
             self.top3,
-            _merged(self.bins, floor),
+            bins,
             tuple(map(sum, zip(*rows, strict=True))),
             sum(self.confusion[index][index] for index in pooled),
             tuple(sorted(pooled)),

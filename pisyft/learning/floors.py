@@ -13,6 +13,11 @@ from pisyft.learning.training import TrainingSettings
 _REPORT_SECONDS = 0.2
 
 
+def told(figure: float) -> float:
+    """A mean as it is told: four digits. A model can be made so that the others say of each name what it is."""
+    return float(f"{figure:.4g}")
+
+
 class LossInBlocks:
     """The mean loss, told in blocks of names: the difference of two figures is never about fewer than the floor.
 
@@ -29,7 +34,7 @@ class LossInBlocks:
     @property
     def mean(self) -> float | None:
         """Over all whole blocks."""
-        return self._told_sum / self._told_names if self._told_names else None
+        return told(self._told_sum / self._told_names) if self._told_names else None
 
     def add(self, done: int, mean: float) -> None:
         """Take what `fit` reports: the names done so far, and their mean loss."""
@@ -40,7 +45,7 @@ class LossInBlocks:
         self._told_names, self._told_sum = done, mean * done
         if time.monotonic() - self._last > _REPORT_SECONDS:
             self._last = time.monotonic()
-            self._report({"names": done, "loss": loss})
+            self._report({"names": done, "loss": told(loss)})
 
 
 def in_own_order(settings: TrainingSettings, own_seed: int) -> TrainingSettings:

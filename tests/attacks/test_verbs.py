@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from syft.exceptions import GetNotPermittedError
 
+from pisyft.learning.encoding import encode
+from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import make_model
-from pisyft.learning.vectors import to_vector
+from pisyft.learning.names import read_folder
+from pisyft.learning.vectors import load_vector, to_vector
 from pisyft.privacy import STRICT
 from pisyft.release import ReleaseError
 from pisyft.transport.failures import carry
@@ -85,6 +89,30 @@ def test_an_evaluation_of_fewer_names_than_the_floor(whoever, weights):
     rows = [sum(row) for row in answer["confusion"] if sum(row)]
     assert all(row >= 10 for row in (*rows, *([sum(answer["pooled"])] if answer["pooled"] else [])))
     assert all(guesses == 0 or guesses >= 10 for guesses, _, _ in answer["bins"])
+
+
+def test_a_loss_in_whose_digits_each_name_says_what_it_is(lab, whoever):
+    """Wants to read, off the digits of a sum, how many names have each letter: each adds a figure of its own.
+
+    Losses and probabilities are told as means of four digits. Exact ones tell the two models apart.
+    """
+    model = make_model("ngrams", 57, 4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        plain = to_vector(model).detach().numpy()
+        model.table.weight[:, 0] = torch.arange(len(model.table.weight)) * 1e-11
+        marked = to_vector(model).detach().numpy()
+    answers = [whoever.call("evaluate", weights=each, model="ngrams", part="train") for each in (plain, marked)]
+
+    names = encode(read_folder(lab.names_of("alice") / "train"))  # both labs are dealt the same
+    exact = [
+        count_guesses(load_vector(make_model("ngrams", 57, 4), torch.tensor(each)), names, 4)
+        for each in (plain, marked)
+    ]
+    assert exact[0].loss_sum != exact[1].loss_sum
+    assert answers[0]["loss_sum"] == answers[1]["loss_sum"] == pytest.approx(exact[0].loss_sum, rel=1e-3)
+    assert [each[2] for each in answers[0]["bins"]] == [each[2] for each in answers[1]["bins"]]
 
 
 def test_an_evaluation_of_names_of_ones_own_choice(whoever, weights):

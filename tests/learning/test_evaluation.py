@@ -200,12 +200,11 @@ def test_nothing_that_is_told_is_about_fewer_names_than_the_floor_and_sums_stay(
     assert (told.names, told.right, told.loss_sum, told.top3) == (
         counts.names,
         counts.right,
-        counts.loss_sum,
+        pytest.approx(counts.loss_sum, rel=1e-3),
         counts.top3,
     )
-    assert [sum(column) for column in zip(*told.bins, strict=True)] == [
-        sum(column) for column in zip(*counts.bins, strict=True)
-    ]
+    sums = [sum(column) for column in zip(*counts.bins, strict=True)]
+    assert [sum(column) for column in zip(*told.bins, strict=True)] == pytest.approx(sums, rel=1e-3)
     columns = [sum(column) for column in zip(*counts.confusion, strict=True)]
     assert [
         sum(column) + own
