@@ -1,6 +1,7 @@
 """PiSyft's own federation and the same one on Flower, measured in one run: `make bench-flower`.
 
     python -m benchmarks.bench_flower [--rounds N] [--simulate 10 100 1000] [--corpus FOLDER]
+    python -m benchmarks.bench_flower --keep --simulate 1000    only simulate, beside what summary.json has
     python -m benchmarks.bench_flower --draw    the picture again, from summary.json
 
 Two workers with 256 names each train the tutorial's network: over PiSyft with certificates and additive sharing, over a
@@ -36,6 +37,8 @@ OUT = ROOT / "artifacts" / "bench-flower"
 WORKERS = ("alice", "bob")
 NAMES_TO_TRAIN, NAMES_TO_CHOOSE, NAMES_TO_TEST = 256, 36, 72
 _IN_NAMESPACE = "PISYFT_BENCH_IN_NAMESPACE"
+# On a busy machine Ray does not always start: one of its processes gives another 15 seconds, and dies.
+_ATTEMPTS = 4
 MIB = 2**20
 
 
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--simulate", type=int, nargs="*", default=[10, 100, 1000], metavar="PIS")
     parser.add_argument("--corpus", type=Path, default=ROOT.parent / "shared" / "names")
+    parser.add_argument("--keep", action="store_true", help="only simulate, beside what the last summary.json has")
     parser.add_argument("--draw", action="store_true", help="only the picture, from the last summary.json")
     asked = parser.parse_args()
     if asked.draw:
@@ -51,29 +55,37 @@ def main() -> None:
         return
     _into_own_network()
     OUT.mkdir(parents=True, exist_ok=True)
-    rows = {}
-    with tempfile.TemporaryDirectory(prefix="pisyft-bench-") as temporary:
-        folder = Path(temporary)
-        names = deal_names(folder / "names")
-        rows["pisyft"] = measure_pisyft(folder / "names", asked.rounds)
-        for aggregation in ("plain", "secagg"):
-            rows[f"flower {aggregation}"] = measure_flower(names, folder / aggregation, aggregation, asked.rounds)
-        error, bound = secagg_error(names)
-        summary = summarise(rows, error, bound)
+    if asked.keep:
+        summary = json.loads((OUT / "summary.json").read_text(encoding="utf-8"))
+    else:
+        summary = measure(asked.rounds)
+    corpus = asked.corpus if asked.corpus.is_dir() else ROOT / "data" / "names"
+    models = [(pis, "ngrams") for pis in asked.simulate] + [(pis, "tutorial") for pis in asked.simulate if pis == 100]
+    for pis, model in models:
+        summary[f"simulated_{pis}" + "_tutorial" * (model == "tutorial")] = simulate(pis, model, corpus)
         _write(summary)
-        (OUT / "table.md").write_text(table(rows, error), encoding="utf-8")
-        corpus = asked.corpus if asked.corpus.is_dir() else ROOT / "data" / "names"
-        for pis in asked.simulate:
-            summary[f"simulated_{pis}"] = simulate(pis, "ngrams", corpus)
-            _write(summary)
-        if 100 in asked.simulate:
-            summary["simulated_100_tutorial"] = simulate(100, "tutorial", corpus)
     summary |= extrapolate([figures for key, figures in summary.items() if re.fullmatch(r"simulated_\d+", key)])
     _write(summary)
     if asked.simulate:
         picture(summary)
-    print(table(rows, error))
     print(json.dumps(summary, indent=2))
+
+
+def measure(rounds: int) -> dict:
+    """PiSyft's own federation and Flower, one after the other, for so many rounds; what summary.json has of them."""
+    rows = {}
+    with tempfile.TemporaryDirectory(prefix="pisyft-bench-") as temporary:
+        folder = Path(temporary)
+        names = deal_names(folder / "names")
+        rows["pisyft"] = measure_pisyft(folder / "names", rounds)
+        for aggregation in ("plain", "secagg"):
+            rows[f"flower {aggregation}"] = measure_flower(names, folder / aggregation, aggregation, rounds)
+        error, bound = secagg_error(names)
+    summary = summarise(rows, error, bound)
+    _write(summary)
+    (OUT / "table.md").write_text(table(rows, error), encoding="utf-8")
+    print(table(rows, error))
+    return summary
 
 
 def _write(summary: dict) -> None:
@@ -220,6 +232,9 @@ def simulate(pis: int, model: str, corpus: Path) -> dict:
     # In memory: a thousand Pis have 54,000 files of names, each of which a disk would have to confirm.
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="pisyft-simulated-", dir=memory) as folder:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(RuntimeError):
+                return _program("bench_flower_simulated", pis, model, corpus, folder)
         return _program("bench_flower_simulated", pis, model, corpus, folder)
 
 

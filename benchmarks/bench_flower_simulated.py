@@ -7,8 +7,10 @@ Memory is that of all its processes together, Ray's included, what they share co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -73,7 +75,7 @@ def main(pis: int, model: str, corpus: Path, folder: Path) -> None:
         figures["pis_that_train"] = len(federation.names_to_train)
         figures["messages_per_round"] = len(federation.names_to_train) + len(run.history[-1])
 
-    with Watch(lambda: {"all": descendants(os.getpid())}, _LOOK_SECONDS) as watch:
+    with Watch(lambda: {"all": processes()}, _LOOK_SECONDS) as watch:
         run_simulation(
             server,
             device,
@@ -89,6 +91,20 @@ def main(pis: int, model: str, corpus: Path, folder: Path) -> None:
         )
     figures["memory_mb"] = watch.most["all"] / MIB
     print(json.dumps(figures))
+
+
+def processes() -> list[int]:
+    """All of this federation. Ends them where Ray's main one has died: Ray would wait for it for ever."""
+    found = descendants(os.getpid())
+    for process in found:
+        with contextlib.suppress(OSError):
+            if "(raylet) Z" in Path(f"/proc/{process}/stat").read_text():
+                print("Ray has not started: its raylet died", file=sys.stderr, flush=True)
+                for each in set(found) - {os.getpid()}:
+                    with contextlib.suppress(OSError):
+                        os.kill(each, signal.SIGKILL)
+                os._exit(1)
+    return found
 
 
 def deal(pis: int, corpus: Path, folder: Path) -> tuple[NamesByLanguage, int]:
