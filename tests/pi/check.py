@@ -3,24 +3,28 @@
     python tests/pi/check.py [--os bookworm] [--cpu cortex-a53] [--out artifacts/pi-check]
 
 Builds a root of each Debian that Raspberry Pi OS is made of, for arm64, and runs `workers/install.sh` and PiSyft in it,
-with QEMU in place of the processor, without a network but its own loopback, and as the service's user. Roots and
-wheelhouse are kept in the user's cache (~/.cache/pisyft, or PISYFT_CACHE); nothing else of the machine changes.
+with QEMU in place of the processor, without a network but its own loopback, and as the service's user. Both systems run
+at the same time. The whole installation is done once for each system, on the first processor; on the others, the
+installed tree is there already, and `install.sh` runs again. Roots and wheelhouse are kept in the user's cache
+(~/.cache/pisyft, or PISYFT_CACHE); nothing else of the machine changes.
 
 Writes summary.json:
 
     combinations, passed, failed   how many pairs of OS and CPU there are, and how those ended that were run
-    results                        for each: os, cpu, passed, and steps: name, ok, seconds, resident_mb (of the largest
+    results                        for each: os, cpu, passed, date, pisyft (its wheel's digest), disk_mb (of the
+                                   installed environment), and steps: name, ok, seconds, resident_mb (of the largest
                                    process, QEMU's own memory with it), and what it printed last where it is not ok
-    disk_mb                        of the installed environment, by OS
     not_shown                      what an emulation cannot show
 
-and the table in docs/pi.md. Exits with 0 where all passed, 1 where one did not, 2 where this machine cannot do it.
+and, once all pairs have a result, the table in docs/pi.md. Of pairs that are not asked for, the last result is kept.
+Exits with 0 where all that were asked for passed, 1 where one did not, 2 where this machine cannot do it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -78,7 +82,10 @@ class Result:
     os: str
     cpu: str
     board: str
+    date: str
+    pisyft: str
     passed: bool = False
+    disk_mb: int = 0
     steps: list[Step] = field(default_factory=list)
 
 
@@ -122,7 +129,9 @@ def make_root(system: str) -> Path:
 
 
 def prepare_bundle(folder: Path) -> None:
-    """What comes from the laptop: this project, a classroom, and names for each worker."""
+    """What comes from the laptop: this project, packages, a classroom, and names for each worker."""
+    # A copy, by links, so that another run may pack the one in the cache anew.
+    shutil.copytree(cache() / "wheelhouse", folder / "wheelhouse", copy_function=os.link)
     bundle = folder / "pisyft"
     for part in ("workers", "requirements"):
         shutil.copytree(ROOT / part, bundle / part)
@@ -147,23 +156,21 @@ class Machine:
     Args:
         lower: what it begins with, the topmost first; stays as it is.
         work: a folder for the changes.
-        bundle, wheelhouse: what it finds in /bundle and /wheelhouse.
+        bundle: what it finds in /bundle.
     """
 
-    def __init__(self, lower: list[Path], work: Path, bundle: Path, wheelhouse: Path, cpu: str) -> None:
+    def __init__(self, lower: list[Path], work: Path, bundle: Path, cpu: str) -> None:
         self.upper, self.root, self.cpu = work / "upper", work / "root", cpu
         for folder in (self.upper, work / "scratch", self.root):
             folder.mkdir(parents=True)
         layers = ":".join(map(str, lower))
-        _mount("-t", "overlay", "overlay", "-o", f"lowerdir={layers},upperdir={self.upper},workdir={work}/scratch")(
-            self.root
-        )
-        for kind in ("proc", "sysfs"):
-            _mount("-t", kind, kind)(self.root / {"proc": "proc", "sysfs": "sys"}[kind])
-        _mount("--rbind", "/dev")(self.root / "dev")
-        for name, source in {"bundle": bundle, "wheelhouse": wheelhouse}.items():
-            (self.root / name).mkdir(exist_ok=True)
-            _mount("--bind", str(source))(self.root / name)
+        layered = f"lowerdir={layers},upperdir={self.upper},workdir={work}/scratch"
+        _mount(self.root, "-t", "overlay", "-o", layered, "overlay")
+        _mount(self.root / "proc", "-t", "proc", "proc")
+        _mount(self.root / "sys", "-t", "sysfs", "sysfs")
+        _mount(self.root / "dev", "--rbind", "/dev")
+        (self.root / "bundle").mkdir(exist_ok=True)
+        _mount(self.root / "bundle", "--bind", str(bundle))
 
     def start(self, *command: str, user: str | None = None, log: Path) -> subprocess.Popen:
         """Start a program in there."""
@@ -196,8 +203,8 @@ class Machine:
         subprocess.run(["umount", "--recursive", "--lazy", str(self.root)], check=True)
 
 
-def _mount(*arguments: str) -> Callable[[Path], None]:
-    return lambda target: subprocess.run(["mount", *arguments, str(target)], check=True) and None
+def _mount(target: Path, *arguments: str) -> None:
+    subprocess.run(["mount", *arguments, str(target)], check=True)
 
 
 class Recorder:
@@ -322,7 +329,7 @@ def install(recorder: Recorder, workers: list[str], name: str = "install", expec
         recorder.run(
             f"{name} {worker}",
             *("/bundle/pisyft/workers/install.sh", "--classroom", f"/bundle/room/{worker}"),
-            *("--names", f"/bundle/dealt/{worker}/names", "--wheelhouse", "/wheelhouse"),
+            *("--names", f"/bundle/dealt/{worker}/names", "--wheelhouse", "/bundle/wheelhouse"),
             expect=expect,
         )
 
@@ -344,9 +351,12 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
         ok = summary["aggregation"] == "additive" and summary["participants"] == 2 and summary["released_version"] == 1
         recorder.note("released to both", ok, 0.0, 0.0, json.dumps(summary))
-        doctor = ("/usr/local/bin/pisyft", "doctor", "--json", "--classroom", "/etc/pisyft/alice")
         recorder.run(
-            "doctor with a peer", *doctor, "--data", "/var/lib/pisyft/alice", user="pisyft", expect='"peer bob"'
+            "doctor with a peer",
+            *("/usr/local/bin/pisyft", "doctor", "--json", "--classroom", "/etc/pisyft/alice"),
+            *("--data", "/var/lib/pisyft/alice"),
+            user="pisyft",
+            expect='"peer bob"',
         )
     recorder.run(
         "predict",
@@ -356,62 +366,69 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path
     )
 
 
-def check(systems: list[str], cpus: list[str], out: Path, bundle: Path) -> None:
-    """All pairs, in namespaces of this process's own. The summary is written after each."""
-
-    def save(results: list[Result], disk: dict[str, int]) -> None:
-        passed = sum(result.passed for result in results)
-        summary = {
-            "combinations": len(systems) * len(cpus),
-            "passed": passed,
-            "failed": len(results) - passed,
-            "disk_mb": disk,
-            "not_shown": NOT_SHOWN,
-            "results": [asdict(result) for result in results],
-        }
-        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-
+def check(system: str, cpus: list[str], out: Path, bundle: Path) -> None:
+    """One system on several processors, in namespaces of this process's own. Writes each result when it is there."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     logs = out / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    results: list[Result] = []
-    disk: dict[str, int] = {}
+    (wheel,) = (bundle / "wheelhouse").glob("pisyft-*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
+
+    def new_result(cpu: str) -> Result:
+        return Result(system, cpu, BOARDS[cpu], time.strftime("%Y-%m-%d"), digest)
+
+    def save(result: Result) -> None:
+        _result_file(out, system, result.cpu).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+
+    base, first = cache() / "roots" / system, new_result(cpus[0])
     with tempfile.TemporaryDirectory(dir=cache(), prefix="check-") as work:
-        for system in systems:
-            base, installed = cache() / "roots" / system, Path(work) / system
-            first = Result(system, cpus[0], BOARDS[cpus[0]])
-            machine = Machine([base], installed, bundle, cache() / "wheelhouse", cpus[0])
+        installed = Path(work) / system
+        machine = Machine([base], installed, bundle, first.cpu)
+        try:
+            install(Recorder(machine, first, logs), list(WORKERS))
+            disk_mb = _size_mb(machine.root / "opt/pisyft")
+        except StepFailed:
+            save(first)
+            return
+        finally:
+            machine.close()
+        for cpu in cpus:
+            result = first if cpu == first.cpu else new_result(cpu)
+            result.disk_mb = disk_mb
+            machine = Machine([installed / "upper", base], Path(work) / f"{system}-{cpu}", bundle, cpu)
             try:
-                install(Recorder(machine, first, logs), list(WORKERS))
-                disk[system] = _size_mb(machine.root / "opt/pisyft")
+                recorder = Recorder(machine, result, logs)
+                check_processor(machine, recorder, logs, bundle / "room")
+                recorder.run("uninstall", "/bundle/pisyft/workers/install.sh", "--uninstall")
+                left = [
+                    path
+                    for path in ("opt/pisyft", "etc/pisyft", "var/lib/pisyft", "usr/local/bin/pisyft")
+                    if (machine.root / path).exists()
+                ]
+                recorder.note("nothing is left", not left, 0.0, 0.0, ", ".join(left))
+                result.passed = True
             except StepFailed:
-                results.append(first)
-                save(results, disk)
-                continue
+                pass
             finally:
                 machine.close()
-            for cpu in cpus:
-                result = first if cpu == first.cpu else Result(system, cpu, BOARDS[cpu])
-                results.append(result)
-                machine = Machine(
-                    [installed / "upper", base], Path(work) / f"{system}-{cpu}", bundle, cache() / "wheelhouse", cpu
-                )
-                try:
-                    recorder = Recorder(machine, result, logs)
-                    check_processor(machine, recorder, logs, bundle / "room")
-                    recorder.run("uninstall", "/bundle/pisyft/workers/install.sh", "--uninstall")
-                    left = [
-                        path
-                        for path in ("opt/pisyft", "etc/pisyft", "var/lib/pisyft", "usr/local/bin/pisyft")
-                        if (machine.root / path).exists()
-                    ]
-                    recorder.note("nothing is left", not left, 0.0, 0.0, ", ".join(left))
-                    result.passed = True
-                except StepFailed:
-                    pass
-                finally:
-                    machine.close()
-                save(results, disk)
+            save(result)
+
+
+def _result_file(out: Path, system: str, cpu: str) -> Path:
+    return out / f"{system}-{cpu}.json"
+
+
+def summarise(out: Path) -> dict:
+    """What is in summary.json, of all pairs that have a result."""
+    files = [_result_file(out, system, cpu) for system in SYSTEMS for cpu in BOARDS]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    passed = sum(result["passed"] for result in results)
+    return {
+        "combinations": len(files),
+        "passed": passed,
+        "failed": len(results) - passed,
+        "not_shown": NOT_SHOWN,
+        "results": results,
+    }
 
 
 def _size_mb(folder: Path) -> int:
@@ -457,41 +474,38 @@ def main() -> int:
     options = parser.parse_args()
     systems, cpus = options.os or list(SYSTEMS), options.cpu or list(BOARDS)
     if options.inside:
-        check(systems, cpus, options.out, options.inside)
+        check(systems[0], cpus, options.out, options.inside)
         return 0
     if reasons := cannot():
         print("This machine cannot emulate a Pi:\n  " + "\n  ".join(reasons), file=sys.stderr)
         return 2
     out = options.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "summary.json").unlink(missing_ok=True)
+    (out / "logs").mkdir(parents=True, exist_ok=True)
+    asked = [_result_file(out, system, cpu) for system in systems for cpu in cpus]
+    for file in asked:
+        file.unlink(missing_ok=True)
     subprocess.run([*PISYFT, "classroom", "pack", "--into", str(cache() / "wheelhouse")], check=True, cwd=ROOT)
     for system in systems:
         make_root(system)
-    with tempfile.TemporaryDirectory(prefix="pi-check-") as bundle:
+    # Mounts, processes and the network's loopback are each system's own, and go with it however it ends.
+    own = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="bundle-") as bundle:
         prepare_bundle(Path(bundle))
-        # Mounts, processes and the network's loopback are this run's own, and go with it however it ends.
-        own = [
-            "unshare",
-            "--mount",
-            "--propagation=private",
-            "--net",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-        ]
-        arguments = [f"--os={system}" for system in systems] + [f"--cpu={cpu}" for cpu in cpus]
-        done = subprocess.run([*own, sys.executable, __file__, *arguments, f"--out={out}", f"--inside={bundle}"])
-    if done.returncode or not (out / "summary.json").exists():
-        print("The check itself failed: see above.", file=sys.stderr)
-        return 1
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    if len(systems) * len(cpus) == len(SYSTEMS) * len(BOARDS):
+        inside = [*(f"--cpu={cpu}" for cpu in cpus), f"--out={out}", f"--inside={bundle}"]
+        running = [subprocess.Popen([*own, sys.executable, __file__, f"--os={system}", *inside]) for system in systems]
+        try:
+            for process in running:
+                process.wait()
+        finally:
+            for process in running:
+                process.kill()
+    summary = summarise(out)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if len(summary["results"]) == summary["combinations"]:
         write_table(summary, ROOT / "docs/pi.md")
     print(table(summary))
     print("Not shown by an emulation:\n  " + "\n  ".join(summary["not_shown"]))
-    return 0 if summary["passed"] == summary["combinations"] else 1
+    return 0 if all(file.exists() and json.loads(file.read_text())["passed"] for file in asked) else 1
 
 
 if __name__ == "__main__":
