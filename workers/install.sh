@@ -113,6 +113,23 @@ if [ -n "$classroom" ]; then
     id=$(sed -n 's/^id *= *"\([a-z0-9-]*\)".*/\1/p' "$classroom/classroom.toml")
     [ -n "$id" ] || give_up "$classroom/classroom.toml does not say whose it is: copy it again from the laptop"
     [ "$id" != coordinator ] || give_up "$classroom is the coordinator's, and stays on the laptop: take a Pi's folder"
+    # Before minutes are spent on packages. All else about certificates is checked once PiSyft can do it.
+    "$python" - "$classroom/$id.pem" <<'TEXT' || exit 1
+import datetime, re, ssl, sys
+from pathlib import Path
+try:
+    der = ssl.PEM_cert_to_DER_cert(Path(sys.argv[1]).read_text(encoding="ascii"))
+    start = re.search(rb"\x17\x0d(\d{12})Z", der)[1].decode()  # the first UTCTime in a certificate (RFC 5280, 4.1)
+except (OSError, ValueError, TypeError) as error:
+    sys.exit(f"Error: {sys.argv[1]} is no certificate ({error}): copy the folder again from the laptop")
+start = datetime.datetime.strptime(start, "%y%m%d%H%M%S")
+now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+if now < start:
+    sys.exit(
+        f"Error: {sys.argv[1]} is valid from {start:%F %R} UTC, and this Pi's clock says {now:%F %R}: set the clock, "
+        "sudo timedatectl set-ntp true, or sudo date --set"
+    )
+TEXT
 fi
 has_names() { compgen -G "$1/*.txt" >/dev/null || compgen -G "$1/train/*.txt" >/dev/null; }
 if [ -n "$names" ] && ! has_names "$names"; then
@@ -123,19 +140,10 @@ pysyft=$project/requirements/pysyft.txt
 for file in "$pins" "$pysyft" "$here/pisyft-worker@.service"; do
     [ -f "$file" ] || give_up "there is no $file: copy the whole folder of PiSyft, not this script alone"
 done
-tag=cp${version/./}
 wheels() { find "$wheelhouse" -maxdepth 1 -name '*.whl' -printf '%f\n' | sort; }
 if [ -n "$wheelhouse" ]; then
     [ -d "$wheelhouse" ] || give_up "there is no folder $wheelhouse: fill it on the laptop with pisyft classroom pack"
     wheelhouse=$(cd "$wheelhouse" && pwd)
-    while IFS= read -r pin; do
-        name=${pin%%==*}
-        file=$(printf '%s' "$name-${pin##*==}" | sed 's/[-.]/[-_.]/g')
-        listed=$(wheels | grep -i "^$file-" || true)
-        [ -n "$listed" ] || give_up "$wheelhouse has no $pin: fill it again with pisyft classroom pack"
-        fits=$(printf '%s\n' "$listed" | grep -E -- "-(py3|py2\.py3|$tag|cp3[0-9]*-abi3)-.*" | grep -E "(-any|_$machine)\.whl\$" || true)
-        [ -n "$fits" ] || give_up "$wheelhouse has $name for another machine or Python only ($(printf '%s' "$listed" | head -n 1)), and this is $machine with Python $version: fill it with pisyft classroom pack"
-    done < <(grep -hv '^#' "$pins" "$pysyft")
     [ -n "$package" ] || package=$wheelhouse/$(wheels | grep '^pisyft-' | tail -n 1 || true)
 fi
 if [ -n "$package" ] && [ ! -f "$package" ]; then
@@ -145,11 +153,23 @@ fi
 sources() { if [ -n "$package" ]; then cat "$package"; else find "$project/pisyft" -name '*.py' -print0 | sort -z | xargs -0 cat; fi; }
 key=$({ cat "$pins" "$pysyft" && echo "$version" && sources; } | sha256sum | cut -c 1-12)
 target=$opt/$key
+installed=''
+[ ! -f "$target/complete" ] || installed=yes
+if [ -n "$wheelhouse" ] && [ -z "$installed" ]; then
+    tag=cp${version/./}
+    there=$(wheels)
+    while IFS= read -r pin; do
+        name=${pin%%==*}
+        file=$(printf '%s' "$name-${pin##*==}" | sed 's/[-.]/[-_.]/g')
+        listed=$(printf '%s\n' "$there" | grep -i "^$file-" || true)
+        [ -n "$listed" ] || give_up "$wheelhouse has no $pin: fill it again with pisyft classroom pack"
+        fits=$(printf '%s\n' "$listed" | grep -E -- "-(py3|py2\.py3|$tag|cp3[0-9]*-abi3)-.*" | grep -E "(-any|_$machine)\.whl\$" || true)
+        [ -n "$fits" ] || give_up "$wheelhouse has $name for another machine or Python only ($(printf '%s' "$listed" | head -n 1)), and this is $machine with Python $version: fill it with pisyft classroom pack"
+    done < <(grep -hv '^#' "$pins" "$pysyft")
+fi
 
 # --- The environment: continued if it was interrupted, removed if it failed ----------------------------------------
 
-installed=''
-[ ! -f "$target/complete" ] || installed=yes
 undo=()
 log=''
 failed() {
@@ -158,7 +178,6 @@ failed() {
     [ -z "$log" ] || rm -f "$log"
     if [ "$status" -ne 0 ]; then
         for ((i = ${#undo[@]} - 1; i >= 0; i--)); do eval "${undo[i]}" || true; done
-        [ "$status" -eq 130 ] || rmdir "$opt" 2>/dev/null || true
     fi
     exit "$status"
 }
@@ -188,8 +207,9 @@ pip() {
 if [ -n "$installed" ]; then
     say "PiSyft is there already ($key)"
 else
+    [ -d "${opt%/*}" ] || undo+=("rmdir '${opt%/*}'")
+    undo+=("rmdir '$opt' 2>/dev/null" "rm -rf '$target'")
     mkdir -p "$opt"
-    undo+=("rm -rf '$target'")
     free_mb=$(df -Pm "$opt" | awk 'NR == 2 {print $4}')
     had_mb=$(du -sm "$target" 2>/dev/null | cut -f 1 || true)
     [ $((free_mb + ${had_mb:-0})) -ge $needed_mb ] ||

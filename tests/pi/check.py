@@ -4,16 +4,18 @@
 
 Builds a root of each Debian that Raspberry Pi OS is made of, for arm64, and runs `workers/install.sh` and PiSyft in it,
 with QEMU in place of the processor, without a network but its own loopback, and as the service's user. Both systems run
-at the same time. The whole installation is done once for each system, on the first processor; on the others, the
-installed tree is there already, and `install.sh` runs again. Roots and wheelhouse are kept in the user's cache
-(~/.cache/pisyft, or PISYFT_CACHE); nothing else of the machine changes.
+at the same time. The whole installation is done once for each system, on the first processor. What it installed is kept
+for as long as nothing that goes into it changes; every pair begins with it, and runs `install.sh` again. This and roots
+and wheelhouse are in the user's cache (~/.cache/pisyft, or PISYFT_CACHE); nothing else of the machine changes.
 
 Writes summary.json:
 
     combinations, passed, failed   how many pairs of OS and CPU there are, and how those ended that were run
-    results                        for each: os, cpu, passed, date, pisyft (its wheel's digest), disk_mb (of the
-                                   installed environment), and steps: name, ok, seconds, resident_mb (of the largest
-                                   process, QEMU's own memory with it), and what it printed last where it is not ok
+    installations                  for each OS: cpu, date, pisyft (its wheel's digest), disk_mb (of the installed
+                                   environment), and steps, as in results
+    results                        for each: os, cpu, passed, date, pisyft, and steps: name, ok, seconds, resident_mb
+                                   (of the largest process, QEMU's own memory with it), and what it printed last
+                                   where it is not ok
     not_shown                      what an emulation cannot show
 
 and, once all pairs have a result, the table in docs/pi.md. Of pairs that are not asked for, the last result is kept.
@@ -54,6 +56,7 @@ MAGIC = (
 WORKERS = {"alice": 8777, "bob": 8778}
 LANGUAGES = ("Czech", "Italian", "Japanese", "Polish")
 NAMES_OF_EACH = 60
+ROUNDS = 3  # after one alone, so few names have not taught it enough for a release
 STEP_SECONDS = 1800
 NOT_SHOWN = [
     "speed: QEMU translates every instruction, and is many times slower than a Pi, in no fixed proportion",
@@ -130,6 +133,7 @@ def make_root(system: str) -> Path:
 
 def prepare_bundle(folder: Path) -> None:
     """What comes from the laptop: this project, packages, a classroom, and names for each worker."""
+    folder.mkdir()
     # A copy, by links, so that another run may pack the one in the cache anew.
     shutil.copytree(cache() / "wheelhouse", folder / "wheelhouse", copy_function=os.link)
     bundle = folder / "pisyft"
@@ -303,7 +307,7 @@ def running_workers(machine: Machine, recorder: Recorder, logs: Path, name: str)
         yield
         for worker, (process, _) in started.items():
             resident = _resident_mb(process.pid)
-            recorder.note(f"worker {worker} after the round", resident > 0, 0.0, resident, "it ended")
+            recorder.note(f"worker {worker} after the rounds", resident > 0, 0.0, resident, "it ended")
     finally:
         for process, _ in started.values():
             process.terminate()
@@ -324,40 +328,38 @@ def _resident_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
-def install(recorder: Recorder, workers: list[str], name: str = "install", expect: str = "Installed:") -> None:
-    for worker in workers:
-        recorder.run(
-            f"{name} {worker}",
-            *("/bundle/pisyft/workers/install.sh", "--classroom", f"/bundle/room/{worker}"),
-            *("--names", f"/bundle/dealt/{worker}/names", "--wheelhouse", "/bundle/wheelhouse"),
-            expect=expect,
-        )
+def install(recorder: Recorder, worker: str, name: str = "install", expect: str = "Installed:") -> None:
+    recorder.run(
+        f"{name} {worker}",
+        *("/bundle/pisyft/workers/install.sh", "--classroom", f"/bundle/room/{worker}"),
+        *("--names", f"/bundle/dealt/{worker}/names", "--wheelhouse", "/bundle/wheelhouse"),
+        expect=expect,
+    )
 
 
 def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path) -> None:
     """Everything that must work on one kind of Pi, once it is installed."""
-    install(recorder, ["alice"], "install again", "PiSyft is there already")
-    doctor = recorder.run("doctor", "/usr/local/bin/pisyft", "doctor", "--json", "--data", "/var/lib/pisyft/alice")
-    torch = next(check for check in json.loads(doctor[doctor.index("{") :])["checks"] if check["name"] == "PyTorch")
-    print(f"  PyTorch {torch['found']}", flush=True)
+    install(recorder, "alice", "install again", "PiSyft is there already")
     with running_workers(machine, recorder, logs, recorder.label):
         # The coordinator is the laptop, as in a classroom: it runs here as it is.
         out = logs / f"{recorder.label}-run"
         recorder.run_here(
-            "secure round",
-            *("train", "--classroom", str(room / "coordinator"), "--rounds", "1", "--good-enough", "0"),
+            "secure rounds",
+            *("train", "--classroom", str(room / "coordinator"), "--rounds", str(ROUNDS), "--good-enough", "0"),
             *("--out", str(out)),
         )
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
         ok = summary["aggregation"] == "additive" and summary["participants"] == 2 and summary["released_version"] == 1
         recorder.note("released to both", ok, 0.0, 0.0, json.dumps(summary))
-        recorder.run(
-            "doctor with a peer",
+        said = recorder.run(
+            "doctor",
             *("/usr/local/bin/pisyft", "doctor", "--json", "--classroom", "/etc/pisyft/alice"),
             *("--data", "/var/lib/pisyft/alice"),
             user="pisyft",
             expect='"peer bob"',
         )
+        torch = next(each for each in json.loads(said[said.index("{") :])["checks"] if each["name"] == "PyTorch")
+        recorder.note("PyTorch runs", torch["result"] == "ok", 0.0, 0.0, torch["found"])
     recorder.run(
         "predict",
         *("/usr/local/bin/pisyft", "predict", "Gadler", "--models", "/var/lib/pisyft/alice/models"),
@@ -366,51 +368,76 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path
     )
 
 
-def check(system: str, cpus: list[str], out: Path, bundle: Path) -> None:
+def check(system: str, cpus: list[str], out: Path) -> None:
     """One system on several processors, in namespaces of this process's own. Writes each result when it is there."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    logs = out / "logs"
-    (wheel,) = (bundle / "wheelhouse").glob("pisyft-*.whl")
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
-
-    def new_result(cpu: str) -> Result:
-        return Result(system, cpu, BOARDS[cpu], time.strftime("%Y-%m-%d"), digest)
-
-    def save(result: Result) -> None:
-        _result_file(out, system, result.cpu).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
-
-    base, first = cache() / "roots" / system, new_result(cpus[0])
+    logs, layer = out / "logs", installed(system, cpus[0], out)
+    if layer is None:
+        return
     with tempfile.TemporaryDirectory(dir=cache(), prefix="check-") as work:
-        installed = Path(work) / system
-        machine = Machine([base], installed, bundle, first.cpu)
-        try:
-            install(Recorder(machine, first, logs), list(WORKERS))
-            disk_mb = _size_mb(machine.root / "opt/pisyft")
-        except StepFailed:
-            save(first)
-            return
-        finally:
-            machine.close()
         for cpu in cpus:
-            result = first if cpu == first.cpu else new_result(cpu)
-            result.disk_mb = disk_mb
-            machine = Machine([installed / "upper", base], Path(work) / f"{system}-{cpu}", bundle, cpu)
+            result = new_result(system, cpu)
+            lower = [layer / "upper", cache() / "roots" / system]
+            machine = Machine(lower, Path(work) / cpu, layer / "bundle", cpu)
             try:
                 recorder = Recorder(machine, result, logs)
-                check_processor(machine, recorder, logs, bundle / "room")
+                check_processor(machine, recorder, logs, layer / "bundle/room")
                 recorder.run("uninstall", "/bundle/pisyft/workers/install.sh", "--uninstall")
-                left = [
-                    path
-                    for path in ("opt/pisyft", "etc/pisyft", "var/lib/pisyft", "usr/local/bin/pisyft")
-                    if (machine.root / path).exists()
-                ]
+                places = ("opt/pisyft", "etc/pisyft", "var/lib/pisyft", "usr/local/bin/pisyft")
+                left = [place for place in places if os.path.lexists(machine.root / place)]
                 recorder.note("nothing is left", not left, 0.0, 0.0, ", ".join(left))
                 result.passed = True
             except StepFailed:
                 pass
             finally:
                 machine.close()
-            save(result)
+            write(result, _result_file(out, system, cpu))
+
+
+def installed(system: str, cpu: str, out: Path) -> Path | None:
+    """The folder with what an installation changed on a system, and with its bundle; None where it failed."""
+    layers = cache() / "installed"
+    layer = layers / f"{system}-{_digest_of_what_is_installed()}"
+    if not (layer / "result.json").exists():
+        for earlier in layers.glob(f"{system}-*"):
+            shutil.rmtree(earlier)
+        layer.mkdir(parents=True)
+        prepare_bundle(layer / "bundle")
+        result = new_result(system, cpu)
+        machine = Machine([cache() / "roots" / system], layer, layer / "bundle", cpu)
+        try:
+            for worker in WORKERS:
+                install(Recorder(machine, result, out / "logs"), worker)
+            result.disk_mb = _size_mb(machine.root / "opt/pisyft")
+            result.passed = True
+            write(result, layer / "result.json")
+        except StepFailed:
+            write(result, _result_file(out, system, "install"))
+            return None
+        finally:
+            machine.close()
+    shutil.copy(layer / "result.json", _result_file(out, system, "install"))
+    return layer
+
+
+def new_result(system: str, cpu: str) -> Result:
+    (wheel,) = (cache() / "wheelhouse").glob("pisyft-*.whl")
+    return Result(
+        system, cpu, BOARDS[cpu], time.strftime("%Y-%m-%d"), hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
+    )
+
+
+def write(result: Result, file: Path) -> None:
+    file.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+
+
+def _digest_of_what_is_installed() -> str:
+    digest = hashlib.sha256(time.strftime("%Y-%m").encode())  # a classroom's certificates end one day
+    files = [*(ROOT / "workers").iterdir(), *(ROOT / "requirements").iterdir(), *(cache() / "wheelhouse").iterdir()]
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(file.name.encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def _result_file(out: Path, system: str, cpu: str) -> Path:
@@ -418,15 +445,21 @@ def _result_file(out: Path, system: str, cpu: str) -> Path:
 
 
 def summarise(out: Path) -> dict:
-    """What is in summary.json, of all pairs that have a result."""
-    files = [_result_file(out, system, cpu) for system in SYSTEMS for cpu in BOARDS]
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    """What is in summary.json, of all that has a result."""
+
+    def read(names: list[tuple[str, str]]) -> list[dict]:
+        files = [_result_file(out, *name) for name in names]
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+
+    pairs = [(system, cpu) for system in SYSTEMS for cpu in BOARDS]
+    results = read(pairs)
     passed = sum(result["passed"] for result in results)
     return {
-        "combinations": len(files),
+        "combinations": len(pairs),
         "passed": passed,
         "failed": len(results) - passed,
         "not_shown": NOT_SHOWN,
+        "installations": read([(system, "install") for system in SYSTEMS]),
         "results": results,
     }
 
@@ -437,21 +470,24 @@ def _size_mb(folder: Path) -> int:
 
 def table(summary: dict) -> str:
     """The results for docs/pi.md."""
-    lines = [
-        "| system | processor | boards | result | install | doctor | ready | secure round | predict | worker |",
-        "|" + " --- |" * 10,
-    ]
+    heads = "system, processor, boards, result, installed, again, ready, secure rounds, doctor, predict, worker".split(
+        ", "
+    )
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    installations = {(each["os"], each["cpu"]): each for each in summary["installations"]}
     for result in summary["results"]:
+        pair = (result["os"], result["cpu"])
         steps = {step["name"]: step for step in result["steps"]}
+        steps |= {step["name"]: step for step in installations.get(pair, {"steps": []})["steps"]}
 
         def seconds(name: str, steps: dict = steps) -> str:
             return f"{steps[name]['seconds']:.0f} s" if name in steps else ""
 
-        worker = steps.get("worker alice after the round", {}).get("resident_mb", 0)
+        worker = steps.get("worker alice after the rounds", {}).get("resident_mb", 0)
         broken = next((step["name"] for step in result["steps"] if not step["ok"]), "not run")
         cells = [
-            *(result["os"], result["cpu"], result["board"], "passed" if result["passed"] else f"failed: {broken}"),
-            *map(seconds, ("install alice", "doctor", "worker bob", "secure round", "predict")),
+            *(*pair, result["board"], "passed" if result["passed"] else f"failed: {broken}"),
+            *map(seconds, ("install alice", "install again alice", "worker bob", "secure rounds", "doctor", "predict")),
             f"{worker:.0f} MB" if worker else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -470,11 +506,11 @@ def main() -> int:
     parser.add_argument("--os", action="append", choices=SYSTEMS)
     parser.add_argument("--cpu", action="append", choices=list(BOARDS))
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts/pi-check")
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     systems, cpus = options.os or list(SYSTEMS), options.cpu or list(BOARDS)
     if options.inside:
-        check(systems[0], cpus, options.out, options.inside)
+        check(systems[0], cpus, options.out)
         return 0
     if reasons := cannot():
         print("This machine cannot emulate a Pi:\n  " + "\n  ".join(reasons), file=sys.stderr)
@@ -489,16 +525,14 @@ def main() -> int:
         make_root(system)
     # Mounts, processes and the network's loopback are each system's own, and go with it however it ends.
     own = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    with tempfile.TemporaryDirectory(dir=cache(), prefix="bundle-") as bundle:
-        prepare_bundle(Path(bundle))
-        inside = [*(f"--cpu={cpu}" for cpu in cpus), f"--out={out}", f"--inside={bundle}"]
-        running = [subprocess.Popen([*own, sys.executable, __file__, f"--os={system}", *inside]) for system in systems]
-        try:
-            for process in running:
-                process.wait()
-        finally:
-            for process in running:
-                process.kill()
+    inside = [*(f"--cpu={cpu}" for cpu in cpus), f"--out={out}", "--inside"]
+    running = [subprocess.Popen([*own, sys.executable, __file__, f"--os={system}", *inside]) for system in systems]
+    try:
+        for process in running:
+            process.wait()
+    finally:
+        for process in running:
+            process.kill()
     summary = summarise(out)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if len(summary["results"]) == summary["combinations"]:

@@ -313,15 +313,37 @@ def test_a_wheelhouse_that_lacks_a_package_is_told(pi, wheelhouse):
     assert re.search(r"has no websockets==[\d.]+: fill it again", pi.install("--wheelhouse", wheelhouse).stderr)
 
 
-def test_a_clock_before_the_certificates_start_is_told_and_nothing_is_left(pi, tmp_path, package, monkeypatch):
+def test_a_clock_before_the_certificates_start_is_told_before_anything_is_written(pi, tmp_path, package, monkeypatch):
     monkeypatch.setattr("pisyft.classroom._CLOCK_MAY_LAG", -timedelta(days=2))
     create(tmp_path / "tomorrow", {"alice": ("127.0.0.1", 8777), "bob": ("127.0.0.1", 8778)})
     before = pi.files()
 
     done = pi.install("--classroom", tmp_path / "tomorrow/alice", "--package", package)
 
-    assert "is valid from" in done.stderr and "set the clock" in done.stderr
-    assert set(pi.files()) - set(before) <= {"opt"}
+    assert (done.returncode, done.stderr.count("Error: ")) == (1, 1)
+    assert "tomorrow/alice/alice.pem is valid from" in done.stderr and "set the clock" in done.stderr
+    assert (pi.files(), pi.pip_runs()) == (before, 0)
+
+
+def test_a_classroom_that_does_not_hold_together_is_told_and_nothing_is_left(pi, room, package, tmp_path):
+    create(tmp_path / "another", {"alice": ("127.0.0.1", 8777), "bob": ("127.0.0.1", 8778)})
+    shutil.copy(tmp_path / "another/alice/authority.pem", room / "alice")
+    before = pi.files()
+
+    done = pi.install("--classroom", room / "alice", "--package", package)
+
+    assert done.returncode == 1
+    assert "the files are of different classrooms" in done.stderr
+    assert pi.files() == before
+
+
+def test_a_file_that_is_no_certificate_is_told_before_anything_is_written(pi, room, package):
+    (room / "alice" / "alice.pem").write_text("nothing", encoding="ascii")
+
+    done = pi.install("--classroom", room / "alice", "--package", package)
+
+    assert "alice.pem is no certificate" in done.stderr and "copy the folder again" in done.stderr
+    assert pi.pip_runs() == 0
 
 
 def test_a_failed_upgrade_leaves_the_worker_that_runs(pi, room, names, package):
