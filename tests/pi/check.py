@@ -359,7 +359,7 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path
             expect='"peer bob"',
         )
         torch = next(each for each in json.loads(said[said.index("{") :])["checks"] if each["name"] == "PyTorch")
-        recorder.note("PyTorch runs", torch["result"] == "ok", 0.0, 0.0, torch["found"])
+        recorder.note("PyTorch runs", torch["state"] == "ok", 0.0, 0.0, torch["found"])
     recorder.run(
         "predict",
         *("/usr/local/bin/pisyft", "predict", "Gadler", "--models", "/var/lib/pisyft/alice/models"),
