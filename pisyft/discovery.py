@@ -13,7 +13,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import ifaddr
@@ -35,6 +35,7 @@ _INFO_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 10.0  # at this machine's own addresses, which change with the network
 _LOOK_SECONDS = 3.0
 _LONGEST_TEXT = 60
+TWINS_MEND = "If two Pis have the same folder of the classroom, give each its own (pisyft classroom create)."
 _LONGEST_ID_IN_NAME = 40  # a part of a name in DNS has at most 63 bytes; the whole id is in the text beside it
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Found:
         model: what machine it runs on.
         version: of PiSyft.
         policy: "strict" or "teach".
+        announcement: its name, each time another: it tells two workers of one id from one with two addresses.
     """
 
     id: str
@@ -58,9 +60,12 @@ class Found:
     model: str
     version: str
     policy: str
+    announcement: str = ""
 
     def as_answer(self) -> dict[str, str | int]:
-        return asdict(self)
+        answer = asdict(self)
+        del answer["announcement"]
+        return answer
 
 
 class Announcement:
@@ -101,11 +106,8 @@ class Announcement:
         own = {(address, self._port) for address in addresses}
         twins = set(find(self._id, time.monotonic() + _LOOK_SECONDS)) - own
         if twins:
-            logger.warning(
-                "%s is announced at %s, too: if two Pis have the same folder of the classroom, give each its own",
-                self._id,
-                ", ".join(f"{host}:{port}" for host, port in sorted(twins)),
-            )
+            others = ", ".join(f"{host}:{port}" for host, port in sorted(twins))
+            logger.warning("%s is announced at %s, too. %s", self._id, others, TWINS_MEND)
 
     def _announce(self, stack: contextlib.ExitStack, addresses: list[str]) -> bool:
         try:
@@ -134,6 +136,27 @@ def discover(seconds: float = _LOOK_SECONDS) -> list[Found]:
     """All workers that announce themselves, by id; the same id twice, where two do so."""
     found = {(each.id, each.host, each.port): each for each in _browse(time.monotonic() + seconds)}
     return [found[key] for key in sorted(found)]
+
+
+def twins(found: Iterable[Found]) -> dict[str, list[str]]:
+    """The ids that more than one worker announces, and all addresses that they are announced at, "host:port"."""
+    by_id: dict[str, dict[str, set[str]]] = {}
+    for each in found:
+        by_id.setdefault(each.id, {}).setdefault(each.announcement, set()).add(f"{each.host}:{each.port}")
+    # A worker that was started again may be heard twice, at the same address.
+    workers = {worker_id: {frozenset(addresses) for addresses in each.values()} for worker_id, each in by_id.items()}
+    return {worker_id: sorted(frozenset().union(*each)) for worker_id, each in workers.items() if len(each) > 1}
+
+
+def warn_of_twins(ids: Collection[str]) -> None:
+    """Listen for a moment, and log a warning for each of these ids that more than one worker announces."""
+    try:
+        announced = twins(each for each in discover() if each.id in ids)
+    except OSError as error:
+        logger.warning("whether two workers announce one id cannot be heard here: %s", error)
+        return
+    for worker_id, addresses in announced.items():
+        logger.warning("%s is announced by several workers, at %s. %s", worker_id, " and ".join(addresses), TWINS_MEND)
 
 
 def find(worker_id: str, deadline: float) -> Iterator[tuple[str, int]]:
@@ -182,7 +205,7 @@ def _read(info: ServiceInfo) -> Iterator[Found]:
     facts = (told.get(name, "") for name in ("model", "version", "policy"))
     model, version, policy = facts
     for address in info.parsed_addresses(IPVersion.V4Only):
-        yield Found(told["id"], address, info.port, model, version, policy)
+        yield Found(told["id"], address, info.port, model, version, policy, info.name)
 
 
 def _plain(text: bytes) -> str:

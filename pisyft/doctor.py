@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -117,6 +117,8 @@ def examine(
         yield Check("peers", SKIPPED, "other workers are called with PySyft, which does not run here yet")
     elif others:
         yield from check_peers(others, room)
+    if looked_for := [peer for peer, (host, _) in others.items() if not host]:
+        yield check_ids(looked_for)
 
 
 def check_system(machine: str = "", bits: int = 0) -> Check:
@@ -330,6 +332,20 @@ def check_peers(peers: Mapping[str, tuple[str, int]], room: Classroom | None) ->
         mend = "Move it nearer to the access point, or use a cable." if slow else ""
         yield Check(f"peer {peer}", WARNING if slow else OK, found, mend)
         yield check_skew(peer, skew)
+
+
+def check_ids(ids: Collection[str]) -> Check:
+    """Whether each id that is looked for on the network is announced by one worker only."""
+    from pisyft.discovery import TWINS_MEND, discover, twins
+
+    try:
+        several = twins(each for each in discover() if each.id in ids)
+    except OSError as error:
+        return Check("ids", SKIPPED, f"multicast does not work here ({error.strerror or error})")
+    if not several:
+        return Check("ids", OK, "no two workers announce the same")
+    told = (f"{worker_id} at {' and '.join(addresses)}" for worker_id, addresses in several.items())
+    return Check("ids", WARNING, f"announced by several workers: {', '.join(told)}", TWINS_MEND)
 
 
 def check_skew(peer: str, seconds: float) -> Check:

@@ -12,7 +12,8 @@ import pytest
 
 from pisyft import __version__, discovery
 from pisyft.classroom import Classroom, create
-from pisyft.discovery import Announcement, discover, find
+from pisyft.discovery import Announcement, Found, discover, find, twins
+from pisyft.doctor import check_ids
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import UnknownHost, UntrustedWorker
 from tests.helpers import PATIENCE_SECONDS, run_pisyft, wait_until
@@ -73,6 +74,33 @@ def test_two_workers_of_one_id_are_both_listed_and_one_of_them_warns(announce, o
 
     wait_until(lambda: {worker.port for worker in found(own_id)} == {8777, 8778}, "both are listed")
     wait_until(lambda: f"{own_id} is announced at 127.0.0.1:877" in caplog.text, "one of them warns")
+
+
+def test_two_workers_of_one_id_are_told_to_whoever_looks(announce, own_id, caplog, monkeypatch):
+    announce(own_id, 8777)
+    announce(own_id, 8778)
+    wait_until(lambda: {worker.port for worker in found(own_id)} == {8777, 8778}, "both are announced")
+    monkeypatch.setattr(discovery, "discover", lambda: found(own_id))
+
+    discovery.warn_of_twins([own_id])
+    check, done = check_ids([own_id]), run_pisyft("discover")
+
+    both = f"{own_id} is announced by several workers, at 127.0.0.1:8777 and 127.0.0.1:8778. "
+    assert both + discovery.TWINS_MEND in caplog.text
+    assert both + discovery.TWINS_MEND in done.stderr
+    assert (check.state, check.mend) == ("warning", discovery.TWINS_MEND)
+    assert f"{own_id} at 127.0.0.1:8777 and 127.0.0.1:8778" in check.found
+
+
+def test_one_worker_is_no_twin_of_itself_with_two_addresses_or_started_again():
+    def heard(worker_id, host, announcement):
+        return Found(worker_id, host, 8777, "Pi 3", "0.1.0", "strict", announcement)
+
+    two_addresses = [heard("alice", "10.0.0.1", "a"), heard("alice", "192.168.1.1", "a")]
+    again = [heard("bob", "10.0.0.2", "b"), heard("bob", "10.0.0.2", "c")]
+    two = [heard("carol", "10.0.0.3", "d"), heard("carol", "10.0.0.4", "e")]
+
+    assert twins([*two_addresses, *again, *two]) == {"carol": ["10.0.0.3:8777", "10.0.0.4:8777"]}
 
 
 def test_what_strangers_announce_is_fit_for_a_terminal():

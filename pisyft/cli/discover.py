@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import click
 
@@ -22,7 +21,7 @@ def discover(seconds: float, as_json: bool) -> None:
     Example:
       pisyft discover
     """
-    from pisyft.discovery import discover
+    from pisyft.discovery import TWINS_MEND, discover, twins
 
     try:
         found = discover(seconds)
@@ -46,10 +45,5 @@ def discover(seconds: float, as_json: bool) -> None:
         cells = (worker.id, f"{worker.host}:{worker.port}", worker.model, worker.version, worker.policy)
         table.add_row(*map(escape, cells))
     Console(highlight=False).print(table)
-    for worker_id, times in Counter(worker.id for worker in found).items():
-        if times > 1:
-            click.echo(
-                f"{worker_id} is announced {times} times: one Pi with several addresses, or two with the same folder "
-                "of the classroom. Give each its own.",
-                err=True,
-            )
+    for worker_id, addresses in twins(found).items():
+        click.echo(f"{worker_id} is announced by several workers, at {' and '.join(addresses)}. {TWINS_MEND}", err=True)

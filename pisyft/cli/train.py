@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,12 @@ def train(
         if room.id in room.pis:
             raise Problem(f"{classroom} is {room.id}'s: to train takes the coordinator's folder")
         addresses = dict(room.pis)
+    looked_for = [pi for pi, (host, _) in addresses.items() if not host]
+    if looked_for:
+        from pisyft.discovery import warn_of_twins
+
+        # Beside the work: the first who has the certificate is spoken to, and two may have it.
+        threading.Thread(target=warn_of_twins, args=(looked_for,), daemon=True).start()
     if not lab and len(addresses) < 2:
         raise Problem("say with whom: --classroom FOLDER, --worker ID=HOST:PORT twice or more, or --lab")
 
