@@ -248,7 +248,7 @@ else
     say "Trying PyTorch on this processor"
     "$target/bin/python" -c 'import torch; a = torch.ones(64, 64); assert (a @ a).sum() == 64 ** 3' >"$log" 2>&1 ||
         give_up "PyTorch does not run on this processor ($(tail -n 1 "$log")): please tell us the model, ${model:-unknown}"
-    "$target/bin/python" -c 'import pisyft.cli.worker, pisyft.cli.predict, pisyft.learning.released
+    "$target/bin/python" -c 'import pisyft.cli.worker, pisyft.learning.released
 from pisyft.compat.lean import leave_out_what_workers_do_not_need
 leave_out_what_workers_do_not_need()
 import pisyft.worker' >"$log" 2>&1 || give_up "PiSyft cannot be imported: $(tail -n 1 "$log")"
