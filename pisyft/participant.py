@@ -170,7 +170,7 @@ class Participant:
         self._take_added_names()
         names = self._enough_names(TRAIN)
         chosen = self._own_settings(settings, len(names))
-        made = self._make_model(model)
+        made, start = self._make_model(model), _vector(weights)
         training = digest_of_training(weights, model, asdict(TrainingSettings.from_values(settings)))
         losses = LossInBlocks(calling.report, self._floor)
         if not self._training.acquire(blocking=False):
@@ -179,7 +179,7 @@ class Participant:
             self._contribution.check(round, made, len(weights), training)
             self._questions.ask(weights, "fit", model, settings=asdict(chosen))
             with self._busy("training"):
-                change, result = self._trainee.train(made, torch.tensor(weights), chosen, losses.add)
+                change, result = self._trainee.train(made, start, chosen, losses.add)
             if result.names < self._floor:
                 raise NotPermitted(
                     "floor",
@@ -352,4 +352,13 @@ class Participant:
         return make_model(name, self._alphabet.size, len(self._languages))
 
     def _load_model(self, name: str, weights: np.ndarray) -> Model:
-        return load_vector(self._make_model(name), torch.tensor(weights))
+        return load_vector(self._make_model(name), _vector(weights))
+
+
+def _vector(weights: object) -> torch.Tensor:
+    """Raises:
+    ValueError: it is no array.
+    """
+    if not isinstance(weights, np.ndarray):
+        raise ValueError("weights are an array of numbers")
+    return torch.tensor(weights)

@@ -80,6 +80,8 @@ class TrainingSettings:
         Raises:
             ValueError: an unknown one, or one that has a value it cannot have.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError("training settings are values by name")
         kinds = {field.name: str(field.type) for field in fields(cls)}
         for name, value in values.items():
             if name not in kinds:

@@ -12,6 +12,7 @@ from pisyft.transport.serialization import read_answer
 
 # What PySyft itself reads off an exception that a worker raised.
 _CARRIED = ("ids_generated", "kwargs_")
+_MOST_LETTERS = 4096
 _kinds: dict[tuple[str, str], type[BaseException]] = {}
 
 
@@ -87,5 +88,6 @@ def _read(data: bytes) -> dict:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])  # str() of a KeyError is the repr of its key
-    return str(error) or type(error).__name__
+        return str(error.args[0])[:_MOST_LETTERS]  # str() of a KeyError is the repr of its key
+    # What a caller has sent may stand in it, of any length, and answers are kept in case that they are asked for again.
+    return str(error)[:_MOST_LETTERS] or type(error).__name__

@@ -1,5 +1,6 @@
 """Attacks on the memory of a Pi, by what is kept and counted nowhere."""
 
+import numpy as np
 import pytest
 import syft
 import torch
@@ -53,6 +54,13 @@ def test_gradients_of_gradients_of_gradients(anybody):
         written = (*fields[:3], written, *fields[4:])
     with pytest.raises((GetNotPermittedError, ProtocolError), match="no gradient of its own|under the policy strict"):
         anybody.put(torch.zeros(1000), grad=written)
+
+
+def test_an_error_with_a_megabyte_of_ones_own_in_it(whoever):
+    """Wants the text of an error kept, which is as long as what was wrong."""
+    with pytest.raises(ValueError, match="there is no part 'xxx"):
+        whoever.call("evaluate", weights=np.zeros(27_156, np.float32), part=LONG)
+    assert len(whoever.last.text) < 10**4
 
 
 def test_an_echo_that_is_kept_in_case_it_is_asked_for_again(anybody):

@@ -76,6 +76,29 @@ def test_a_model_that_is_code_or_a_path(whoever, weights, model):
         whoever.call("evaluate", weights=weights, model=model)
 
 
+@pytest.mark.parametrize("values", [None, "x", {"a": 1}, True, 3.5, [[1.0]], b"x" * 100])
+def test_weights_that_are_none(whoever, values):
+    """Wants an error that nobody chose the words of, from where numbers go on as something else."""
+    for call in (
+        lambda: whoever.call("evaluate", weights=values),
+        lambda: fit(whoever, values),
+        lambda: whoever.call("release", step="stage", card={}, weights=values),
+    ):
+        with pytest.raises((ValueError, ReleaseError)):
+            call()
+
+
+@pytest.mark.parametrize("values", ["x", 7, True, [["steps", 1]], b"x"])
+def test_settings_that_are_none(whoever, weights, values):
+    """The same, with settings."""
+    for verb, arguments in (
+        ("fit", {"round": "00" * 16, "model": "tutorial", "settings": values}),
+        ("evaluate", {"alone": values}),
+    ):
+        with pytest.raises(ValueError, match="training settings are values by name"):
+            whoever.call(verb, weights=weights, **arguments)
+
+
 @pytest.mark.parametrize("size", [0, 1, 10, 10**6])
 def test_weights_of_another_size(whoever, size):
     """Wants to see where a model that does not fit goes wrong."""
