@@ -304,7 +304,8 @@ def growth(bench: Bench) -> Figures:
         for language in list(read_folder(NAMES))[:4]:
             lines = (NAMES / f"{language}.txt").read_text(encoding="utf-8").splitlines(keepends=True)
             (few / f"{language}.txt").write_text("".join(lines[:30]), encoding="utf-8")
-        with Lab(few, WORKERS, seed=SEED) as lab, bench.ours(lab) as ours:
+        much = ("--limit", "questions_per_day=100000")
+        with Lab(few, WORKERS, seed=SEED, worker_options=much) as lab, bench.ours(lab) as ours:
             workers = [_worker_process(lab, worker) for worker in WORKERS]
             ours.ask({"rounds": 100, "from": 0})
             before = [process.memory_info().rss for process in workers]

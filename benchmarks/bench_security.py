@@ -1,12 +1,14 @@
-"""What security costs: rounds of training with certificates under the policy strict, against rounds in the clear.
+"""What security costs: rounds with certificates under the policy strict, and training by pointer with an audit log.
 
-Both kinds take turns on the same machine with the same names, so that the ratio means something on a busy one.
+Against the same in the clear, and without a log. Both kinds take turns on the same machine with the same names, so that
+the ratio means something on a busy one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -19,9 +21,11 @@ import numpy as np
 import syft
 import torch
 
-from pisyft.audit import AuditLog
+from pisyft.audit import FILE, AuditLog
 from pisyft.federation import Federation
 from pisyft.lab import Lab
+from pisyft.learning.models import RNN
+from pisyft.learning.remote import find_names, train_batch
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import to_vector
 from pisyft.transport import WebsocketClientWorker
@@ -29,6 +33,18 @@ from pisyft.transport import WebsocketClientWorker
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "data" / "names"
 RECORDS = 50_000
+STEPS_BY_POINTER = 10
+
+
+class WithoutLog(Lab):
+    """A lab whose workers keep no audit log."""
+
+    program = (
+        "-c",
+        "import sys, pisyft.cli, pisyft.cli.worker as worker\n"
+        "worker.AuditLog = lambda file: None\n"
+        "pisyft.cli.main(['worker', *sys.argv[1:]])",
+    )
 
 
 def connect(hook, lab: Lab) -> Federation:
@@ -61,6 +77,50 @@ def audit_microseconds() -> float:
     return taken / RECORDS * 1e6
 
 
+def processor_seconds(lab: Lab, worker: str) -> float:
+    """What a worker's process has used so far."""
+    fields = Path(f"/proc/{lab._processes[worker].pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class ByPointer:
+    """Trains a model on one worker, by pointer."""
+
+    def __init__(self, hook, lab: Lab) -> None:
+        ((self._id, (host, port)),) = lab.addresses.items()
+        self._lab = lab
+        self.worker = WebsocketClientWorker(hook, host, port, id=self._id)
+        self._model = RNN().send(self.worker)
+        self._batches = find_names(self.worker).batches(32)
+
+    def seconds_of_steps(self) -> tuple[float, float]:
+        """Of some steps: on the clock, and of the worker's processor."""
+        used, began = processor_seconds(self._lab, self._id), time.perf_counter()
+        for _ in range(STEPS_BY_POINTER):
+            train_batch(self._model, next(self._batches), 0.01)
+        self.worker.call("ping")  # when it has done them all
+        return time.perf_counter() - began, processor_seconds(self._lab, self._id) - used
+
+
+def cost_of_the_log(hook, rounds: int) -> dict[str, float]:
+    """Of training by pointer: how much longer it takes with an audit log, and how much more of the processor."""
+    with Lab(NAMES, ["erin"]) as audited, WithoutLog(NAMES, ["frank"]) as unaudited:
+        with_log, without_log = ByPointer(hook, audited), ByPointer(hook, unaudited)
+        for each in (with_log, without_log):  # to warm up
+            each.seconds_of_steps()
+        taken = np.array([[with_log.seconds_of_steps(), without_log.seconds_of_steps()] for _ in range(rounds)])
+        for each in (with_log, without_log):
+            each.worker.close()
+        assert (audited.folder / "erin" / "models" / FILE).exists()
+        assert not (unaudited.folder / "frank" / "models" / FILE).exists()
+    clock, processor = taken[..., 0], taken[..., 1]
+    return {
+        "audited_over_unaudited": round(float(np.median(clock[:, 0] / clock[:, 1])), 3),
+        "audited_over_unaudited_processor": round(float(processor[:, 0].sum() / processor[:, 1].sum()), 3),
+        "pointer_step_seconds": round(float(np.median(clock[:, 0])) / STEPS_BY_POINTER, 4),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15, help="of each kind")
@@ -86,6 +146,7 @@ def main() -> None:
         "insecure_round_seconds": round(statistics.median(insecure), 3),
         "secured_round_seconds": round(statistics.median(secured), 3),
         "audit_microseconds": round(audit_microseconds(), 2),
+        **cost_of_the_log(hook, arguments.rounds),
         "rounds": arguments.rounds,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)

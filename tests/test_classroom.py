@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from datetime import timedelta
 
 import pytest
 
@@ -161,14 +162,22 @@ def test_an_expired_certificate_is_told_with_the_clock(tmp_path):
         Classroom.load(made["alice"])
 
 
-def test_a_clock_before_the_certificate_is_told(made, monkeypatch):
+@pytest.mark.parametrize(
+    ("years", "says"),
+    [
+        (-1, r"alice\.pem is valid from .*clock says .*: set the clock"),
+        (3, r"alice\.pem expired on .*clock says .*: make a new classroom .*, or set the clock"),
+    ],
+)
+def test_a_clock_that_is_off_by_years_is_told(made, monkeypatch, years, says):
+    """Certificates last 825 days: a clock that is ahead is told when it is beyond."""
     from pisyft import credentials
 
-    class YearAgo(credentials.datetime):
+    class Off(credentials.datetime):
         @classmethod
         def now(cls, zone=None):
-            return super().now(zone).replace(year=2020)
+            return super().now(zone) + timedelta(days=365 * years)
 
-    monkeypatch.setattr(credentials, "datetime", YearAgo)
-    with pytest.raises(CredentialsError, match=r"alice\.pem is valid from .*clock says 2020-.*: set the clock"):
+    monkeypatch.setattr(credentials, "datetime", Off)
+    with pytest.raises(CredentialsError, match=says):
         Classroom.load(made["alice"])

@@ -156,6 +156,8 @@ class Destination:
         """Turn what goes wrong while connecting into one error that says what to try."""
 
         def explained(kind: type[TransportError], problem: str, advice: str) -> TransportError:
+            if self._credentials is not None and issubclass(kind, (CallerRefused, UntrustedWorker)):
+                advice += f" Your files are in {self._credentials.authority.parent}."
             return kind(self._id, self.address, problem, advice)
 
         try:

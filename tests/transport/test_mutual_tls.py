@@ -2,9 +2,11 @@
 
 import ssl
 from collections.abc import Callable
+from datetime import timedelta, timezone
 
 import pytest
 
+from pisyft import classroom
 from pisyft.classroom import Classroom, create
 from pisyft.credentials import Credentials, CredentialsError
 from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
@@ -81,8 +83,9 @@ def test_a_pi_is_no_other_pi(hook, start, room):
 
 def test_a_member_of_another_classroom_does_not_trust_this_worker(hook, start, room, other_room):
     server = start(credentials=room["tls-alice"])
-    with pytest.raises(UntrustedWorker, match="its certificate is of another classroom.*files of one classroom"):
+    with pytest.raises(UntrustedWorker, match="its certificate is of another classroom.*files of one class") as told:
         call(hook, server, credentials=other_room["coordinator"])
+    assert f"Your files are in {other_room['coordinator'].authority.parent}." in str(told.value)
 
 
 def test_a_certificate_of_another_classroom_does_not_get_in(hook, start, room, other_room):
@@ -137,6 +140,28 @@ def test_an_expired_certificate_is_told(hook, start, room, tmp_path):
     )
     with pytest.raises(UntrustedWorker, match="its certificate has expired. Make a new classroom"):
         call(hook, server, credentials=caller)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_told(hook, start, room, tmp_path, monkeypatch):
+    """By a machine whose clock is a year behind: to it, all certificates are of the future."""
+    now = classroom.datetime.now(timezone.utc)
+
+    class InAYear(classroom.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return now + timedelta(days=365)
+
+    monkeypatch.setattr(classroom, "datetime", InAYear)
+    made = create(tmp_path / "room", PIS)
+    alice, coordinator = made["tls-alice"].parent, made["coordinator"].parent
+    server = start(
+        credentials=Credentials(
+            alice / "authority.pem", alice / "tls-alice.pem", alice / "tls-alice.key", "tls-alice", "pi"
+        )
+    )
+    files = (coordinator / each for each in ("authority.pem", "coordinator.pem", "coordinator.key"))
+    with pytest.raises(UntrustedWorker, match="its certificate is not valid yet. Set the clocks of both machines"):
+        call(hook, server, credentials=Credentials(*files, "coordinator", "coordinator"))
 
 
 def test_a_worker_does_not_start_with_anothers_certificate(start, room):

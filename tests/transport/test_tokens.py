@@ -88,8 +88,11 @@ def test_a_peer_proves_itself_by_its_certificate(hook, start, room):
 
 def test_another_token_does_not_get_in(hook, start, room):
     wrong = replace(room["coordinator"], token=new_token())
-    with pytest.raises(CallerRefused, match="your token is not the one that it knows. Use the files of one classroom"):
+    with pytest.raises(
+        CallerRefused, match="your token is not the one that it knows. Use the files of one cla"
+    ) as told:
         call(hook, start(), wrong)
+    assert f"Your files are in {wrong.authority.parent}." in str(told.value)
 
 
 def test_what_another_pi_was_shown_does_not_get_in(hook, start, room):
