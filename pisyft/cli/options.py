@@ -18,6 +18,7 @@ ALPHABETS = click.Choice(["tutorial", "unicode"])  # as in pisyft.learning.alpha
 DEFAULT_PORT = 8777  # as in pisyft.classroom, for the same reason
 # Where a model may have been released to, from here: on a Pi, and on a laptop.
 PLACES = (Path("models"), Path("artifacts/train/models"), Path("artifacts/demo/models"))
+NAMES = Path("data/names")  # that come with the project
 STATE = Path("/var/lib/pisyft")  # of the service: a folder for each worker of a Pi
 
 classroom_option: Callable = click.option(
@@ -91,8 +92,19 @@ def names_option(what: str) -> Callable:
         what: is said of it in the help.
     """
     return click.option(
-        "--names", type=click.Path(path_type=Path), default=Path("data/names"), show_default=True, help=what
+        "--names",
+        type=click.Path(path_type=Path),
+        default=NAMES,
+        show_default=True,
+        callback=lambda context, option, given: _names_that_come_along(given),
+        help=what,
     )
+
+
+def _names_that_come_along(given: Path) -> Path:
+    """The project's own names where nothing else was given, whichever folder the command is typed in."""
+    own = Path(__file__).parents[2] / NAMES
+    return own if given == NAMES and not given.exists() and own.is_dir() else given
 
 
 def by_id(addresses: tuple) -> dict[str, tuple[str, int]]:

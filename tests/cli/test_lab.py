@@ -13,8 +13,9 @@ import pytest
 
 from pisyft import cli, events
 from pisyft.classroom import Classroom
-from pisyft.cli.lab import worker_ids
+from pisyft.cli.lab import lab, worker_ids
 from tests.cli.test_cli import assert_problem, free_port, run_environment
+from tests.conftest import REPOSITORY
 from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, run_pisyft, wait_until
 
 
@@ -43,6 +44,13 @@ def lines_until(process: subprocess.Popen[str], end: str) -> list[str]:
         lines.append(process.stdout.readline())
         assert lines[-1], lines
     return [line.rstrip("\n") for line in lines]
+
+
+def test_in_any_folder_the_names_that_come_along_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert lab.make_context("lab", []).params["names"] == REPOSITORY / "data" / "names"
+    assert lab.make_context("lab", ["--names", "other"]).params["names"] == Path("other")
 
 
 def test_a_lab_tells_where_its_workers_are_and_ends_with_ctrl_c(names_folder, tmp_path, hook):
