@@ -92,7 +92,7 @@ def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> T
 def releases(cards: Sequence[Card], current: int | None) -> Table:
     """Released versions, and which is in use."""
     table = Table()
-    for column in ("version", "date", "model", "letters", "accuracy", "rounds", "participants"):
+    for column in ("version", "date", "model", "letters", "accuracy", "rounds", "workers"):
         table.add_column(column, justify="right" if column in ("version", "accuracy", "rounds") else "left")
     for card in cards:
         used = card.version == current

@@ -51,6 +51,8 @@ def audit(
 ) -> None:
     """Show who has asked this Pi for what, what was refused, and what has left it.
 
+    Bytes are those that went out. --json has everything: the role, bytes in, and the time to the second.
+
     The log is the worker's alone: on a Pi where it is a service, put sudo before it.
 
     \b
@@ -74,11 +76,14 @@ def audit(
         return
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
     shown = entries if show_all else entries[-_SHOWN:]
-    table = Table("when", "who", "role", "from", "what", "times", "bytes in", "bytes out", "decision", "rule")
+    # It fits a terminal of 80 columns, as one has over ssh; --json has everything.
+    columns = [Column(name, overflow="fold", no_wrap=name == "when") for name in ("when", "who", "from", "what")]
+    columns += [Column(name, justify="right") for name in ("times", "bytes")]
+    table = Table(*columns, Column("decision", overflow="fold"), box=None, padding=(0, 1, 0, 0))
     for each in shown:
         table.add_row(*map(_plain, _row(each)), style="red" if each.decision == REFUSED else "")
     console.print(table)
@@ -86,7 +91,8 @@ def audit(
         console.print(f"... and {len(entries) - len(shown)} lines before these: --all shows them")
     if refused:
         return
-    totals = Table("what has left this Pi, in answer to", "received by", "role", "times", "bytes")
+    times, sent = Column("times", justify="right"), Column("bytes", justify="right")
+    totals = Table("what has left this Pi, in answer to", "received by", "role", times, sent)
     for total in left:
         totals.add_row(*map(_plain, (total.what, total.who, total.role, total.times, f"{total.bytes:,}")))
     totals.add_section()
@@ -95,9 +101,9 @@ def audit(
 
 
 def _row(entry: Entry) -> tuple:
-    when = datetime.fromisoformat(entry.time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    sizes = f"{entry.received:,}", f"{entry.sent:,}"
-    return when, entry.who, entry.role, entry.address, entry.what, entry.times, *sizes, entry.decision, entry.rule or ""
+    when = datetime.fromisoformat(entry.time).astimezone().strftime("%m-%d %H:%M")
+    decision = f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision
+    return when, entry.who, entry.address, entry.what, entry.times, f"{entry.sent:,}", decision
 
 
 def _plain(value: object) -> str:
