@@ -241,23 +241,24 @@ def simulate(pis: int, model: str, corpus: Path) -> dict:
 def extrapolate(measured: list[dict]) -> dict:
     """Seconds a round and memory of federations that were not simulated, from the two largest that were.
 
-    A round's time is taken to go with its messages (one to each Pi that trains, one to each that evaluates), memory
-    with the Pis that are simulated: the straight line through the two largest. In each case every Pi has names enough
-    to train and to evaluate, two messages a Pi, which the tutorial's corpus has not for a thousand.
+    Both are taken to go with a round's messages, one to each Pi that trains and one to each that evaluates, each with a
+    model: the straight line through the two largest. Every Pi then has names enough for both, two messages a Pi, which
+    the tutorial's corpus has not for a thousand.
     """
     if len(measured) < 2:
         return {}
     less, more = sorted(measured, key=lambda each: each["pis"])[-2:]
 
-    def line(x: str, y: str, at: float) -> float:
-        return more[y] + (more[y] - less[y]) / (more[x] - less[x]) * (at - more[x])
+    def line(figure: str, messages: int) -> float:
+        slope = (more[figure] - less[figure]) / (more["messages_per_round"] - less["messages_per_round"])
+        return more[figure] + slope * (messages - more["messages_per_round"])
 
     return {
         f"extrapolated_{pis}": {
             "pis": pis,
             "messages_per_round": 2 * pis,
-            "round_seconds": line("messages_per_round", "round_seconds", 2 * pis),
-            "memory_mb": line("pis_with_names", "memory_mb", pis),
+            "round_seconds": line("round_seconds", 2 * pis),
+            "memory_mb": line("memory_mb", 2 * pis),
         }
         for pis in (more["pis"], 10 * more["pis"])
     }
