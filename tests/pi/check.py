@@ -13,9 +13,9 @@ Writes summary.json:
     combinations, passed, failed   how many pairs of OS and CPU there are, and how those ended that were run
     installations                  for each OS: cpu, date, pisyft (its wheel's digest), disk_mb (of the installed
                                    environment), and steps, as in results
-    results                        for each: os, cpu, passed, date, pisyft, and steps: name, ok, seconds, resident_mb
-                                   (of the largest process, QEMU's own memory with it), and what it printed last
-                                   where it is not ok
+    results                        for each: os, cpu, passed, date, pisyft, disk_mb, and steps: name, ok, seconds,
+                                   resident_mb (of the largest process, QEMU's own memory with it), and what it printed
+                                   last where it is not ok
     not_shown                      what an emulation cannot show
 
 and, once all pairs have a result, the table in docs/pi.md. Of pairs that are not asked for, the last result is kept.
@@ -62,7 +62,8 @@ NOT_SHOWN = [
     "speed: QEMU translates every instruction, and is many times slower than a Pi, in no fixed proportion",
     "heat and power: throttling, under-voltage, a card that is worn",
     "Wi-Fi: the workers talk over loopback (make room shapes a network)",
-    "the service under systemd: it is installed and enabled, and its command line run as its user, but not by systemd",
+    "the service under systemd: it is installed and enabled, and its command line run as its user, but not by systemd "
+    "(tests/pi/test_boot.py boots it natively)",
     "instructions that QEMU knows and a processor does not, beyond those that its model of that processor leaves out",
 ]
 
@@ -377,6 +378,7 @@ def check(system: str, cpus: list[str], out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache(), prefix="check-") as work:
         for cpu in cpus:
             result = new_result(system, cpu)
+            result.disk_mb = json.loads((layer / "result.json").read_text(encoding="utf-8"))["disk_mb"]
             lower = [layer / "upper", cache() / "roots" / system]
             machine = Machine(lower, Path(work) / cpu, layer / "bundle", cpu)
             try:
