@@ -134,21 +134,23 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     hook = syft.TorchHook(torch)
-    insecure, secured = [], []
     with (
-        Lab(NAMES, ["alice", "bob"], policy="teach") as in_the_clear,
+        Lab(NAMES, ["alice", "bob"], policy="teach") as hooked,
+        Lab(NAMES, ["greta", "henry"], policy="strict") as in_the_clear,
         Lab(NAMES, ["carol", "dora"], policy="strict", certificates=True) as with_certificates,
     ):
-        clear, strict = connect(hook, in_the_clear), connect(hook, with_certificates)
+        federations = [connect(hook, lab) for lab in (hooked, in_the_clear, with_certificates)]
         for seed in range(2):  # to warm up
-            seconds_of_a_round(clear, 10_000 + seed), seconds_of_a_round(strict, 10_000 + seed)
-        for seed in range(arguments.rounds):
-            insecure.append(seconds_of_a_round(clear, seed))
-            secured.append(seconds_of_a_round(strict, seed))
-        for worker in (*clear.workers, *strict.workers):
-            worker.close()
+            for each in federations:
+                seconds_of_a_round(each, 10_000 + seed)
+        taken = [[seconds_of_a_round(each, seed) for each in federations] for seed in range(arguments.rounds)]
+        for each in federations:
+            for worker in each.workers:
+                worker.close()
+    insecure, clear, secured = map(list, zip(*taken, strict=True))
     figures = {
         "secured_over_insecure": round(float(np.median(np.divide(secured, insecure))), 3),
+        "certificates_over_none": round(float(np.median(np.divide(secured, clear))), 3),
         "insecure_round_seconds": round(statistics.median(insecure), 3),
         "secured_round_seconds": round(statistics.median(secured), 3),
         "audit_microseconds": round(audit_microseconds(), 2),
