@@ -93,11 +93,21 @@ class Deployment:
 
     def _end_detached(self) -> None:
         """End what Flower has started in sessions of its own, which would take a while to notice that it can end."""
-        marker = os.fsencode(f"FLWR_HOME={self._home}")
-        for folder in Path("/proc").glob("[0-9]*"):  # elsewhere than on Linux, they are left to notice
+        until = time.monotonic() + _STOP_SECONDS
+        while (left := self._detached()) and time.monotonic() < until:  # what is killed takes a moment to be gone
+            for process in left:
+                with contextlib.suppress(OSError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def _detached(self) -> list[int]:
+        """The ids of all processes of this deployment; elsewhere than on Linux none, they are left to notice."""
+        marker, found = os.fsencode(f"FLWR_HOME={self._home}"), []
+        for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if marker in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
-                    os.kill(int(folder.name), signal.SIGKILL)
+                    found.append(int(folder.name))
+        return found
 
     def processes(self) -> dict[str, int]:
         """The process groups: of the SuperLink, and of each device's SuperNode."""
