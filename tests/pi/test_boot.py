@@ -3,9 +3,12 @@
 `make pi-check` has those of a Pi, and no systemd that runs.
 """
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +18,7 @@ import pytest
 
 from pisyft.classroom import create
 from tests.conftest import REPOSITORY
-from tests.helpers import run_pisyft
+from tests.helpers import run_pisyft, wait_until
 
 WORKERS = {"alice": 8777, "bob": 8778}
 BOOT_SECONDS = 600
@@ -55,8 +58,12 @@ export LD_LIBRARY_PATH=/opt/pisyft/python/lib PYTHONPATH=/opt/pisyft/source:/opt
 exec /opt/pisyft/python/bin/python{sys.version_info.major}.{sys.version_info.minor} -m pisyft "$@"
 """
 TRIAL_UNIT = "[Unit]\nAfter=basic.target\nWants=basic.target\n[Service]\nType=oneshot\nExecStart=/trial\n"
-# Argument: the folder with the changes. The system itself is read through an overlay, and stays as it is.
+# Arguments: the folder with the changes, and the name of a control group. The system itself is read through an overlay,
+# and stays as it is.
 BOOT = """set -e
+for tree in /sys/fs/cgroup/unified /sys/fs/cgroup/systemd /sys/fs/cgroup; do
+    [ ! -f "$tree/cgroup.procs" ] || { mkdir "$tree/$2" && echo $$ >"$tree/$2/cgroup.procs"; }
+done
 cd "$1"
 mkdir upper scratch root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/scratch" root
@@ -64,7 +71,7 @@ rm -rf root/etc/systemd/system/*.wants
 cp -a files/. root/
 chroot root useradd --system --user-group --home-dir /var/lib/pisyft --shell /usr/sbin/nologin pisyft
 chroot root chown -R pisyft:pisyft /etc/pisyft /var/lib/pisyft
-exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory=root --boot "${@:2}" \
+exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory=root --boot "${@:3}" \
     systemd.unit=trial.service
 """
 
@@ -82,13 +89,34 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.fixture
+def group():
+    """The name of a control group. In the end what still runs in it is killed, and it is removed with all in it."""
+    name = f"pisyft-test-{secrets.token_hex(4)}"
+    yield name
+    folders = [Path(found) for top in Path("/sys/fs/cgroup").glob(f"**/{name}") for found, _, _ in os.walk(top, False)]
+    for process in {process for folder in folders for process in (folder / "cgroup.procs").read_text().split()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)
+    for folder in folders:
+        wait_until(lambda folder=folder: removed(folder), "the container has ended")
+
+
+def removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:  # a process in it is not quite gone
+        return False
+    return True
+
+
 def put(file: Path, text: str, mode: int = 0o644) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     file.chmod(mode)
 
 
-def test_the_service_takes_part_under_systemd_and_comes_back_when_it_is_killed(disk, tmp_path, names_folder):
+def test_the_service_takes_part_under_systemd_and_comes_back_when_it_is_killed(disk, group, tmp_path, names_folder):
     files, out = disk / "files", tmp_path / "out"
     out.mkdir()
     put(files / "opt/pisyft/current/bin/pisyft", COMMAND, 0o755)
@@ -112,7 +140,7 @@ def test_the_service_takes_part_under_systemd_and_comes_back_when_it_is_killed(d
 
     with (tmp_path / "console").open("wb") as console:
         subprocess.run(
-            ["unshare", "--mount", "--propagation=private", "bash", "-c", BOOT, "boot", str(disk), *binds],
+            ["unshare", "--mount", "--propagation=private", "bash", "-c", BOOT, "boot", str(disk), group, *binds],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
