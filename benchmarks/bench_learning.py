@@ -5,8 +5,11 @@
 The protocol: read the folder, leave repeats within a language out, split each language 70/10/20 by the seed into train,
 validation and test, then deal each part out to workers. Models, strategies and their figures below were chosen on the
 validation part; the test part is looked at once, by the model after the last round. Each seed splits, deals and
-initialises anew. Writes to artifacts/bench-learning/: summary.json (means over seeds; `_std` is the standard deviation
-over them; docs/learning.md says what the keys mean), runs.json (every run, its curve on the validation part), pictures.
+initialises anew. One experiment, `best_iid_final`, trains on train and validation together, with all that was chosen
+before, as one would before a release.
+
+Writes to artifacts/bench-learning/: summary.json (means over seeds; `_std` is the standard deviation over them;
+docs/learning.md says what the keys mean), runs.json (every run, its curve on the validation part), pictures.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class Experiment:
         settings: of the workers.
         strategy, rounds, options: as for `make_strategy`.
         may_diverge: whether to count what there was before a run diverged, instead of failing.
+        final: whether to train on the validation part, too, when nothing is left to choose; there is no curve then.
         leaning: towards rare languages, of the released model and of a second one (see `models.leaning`).
     """
 
@@ -70,6 +74,7 @@ class Experiment:
     leaning: tuple[float, ...] = (0.0,)
     alphabet: Alphabet = TUTORIAL
     may_diverge: bool = False
+    final: bool = False
 
 
 def two_alike(languages: Sequence[str], seed: int) -> dict:
@@ -109,6 +114,7 @@ EXPERIMENTS = {
     "best_centralised": replace(best, settings=replace(ONE_STEP, batch_size=512)),
     "batch1": replace(one_by_one, deal=two_alike),
     "batch1_alone": replace(one_by_one, deal=two_alike, may_diverge=True),
+    "best_iid_final": replace(best, deal=two_alike, final=True),
 }
 
 
@@ -124,7 +130,9 @@ def run(name: str, corpus: str, seed: int) -> Outcome:
     torch.set_num_threads(1)  # products this small are slower in several threads
     experiment = EXPERIMENTS[name]
     parts = split(read_folder(corpus), seed)
-    hands = deal(parts.train, experiment.deal(parts.languages, seed), seed)
+    learned = [parts.train, parts.validation] if experiment.final else [parts.train]
+    names = {language: [name for part in learned for name in part[language]] for language in parts.languages}
+    hands = deal(names, experiment.deal(parts.languages, seed), seed)
     start = time.process_time()
     if name == "batch1_alone":
         outcomes = [_train(experiment, [hand], parts, seed) for hand in hands]
@@ -152,7 +160,7 @@ def _train(experiment: Experiment, hands: Sequence[NamesByLanguage], parts, seed
     curve: list[tuple[int, float]] = []
 
     def on_round(done: int) -> None:
-        if done % max(experiment.rounds // POINTS_OF_A_CURVE, 1) == 0:
+        if not experiment.final and done % max(experiment.rounds // POINTS_OF_A_CURVE, 1) == 0:
             curve.append((done, count_guesses(model, validation, len(languages)).accuracy))
 
     try:
@@ -163,7 +171,7 @@ def _train(experiment: Experiment, hands: Sequence[NamesByLanguage], parts, seed
         print(f"seed {seed}: {error}; counted as it was before that round", flush=True)
         load_vector(model, strategy.weights.float()).eval()
     # Over all workers, as the secure sum of what each has.
-    counts = torch.tensor([float(len(of_language)) for of_language in parts.train.values()])
+    counts = torch.tensor([float(sum(len(hand[language]) for hand in hands)) for language in languages])
     accurate, *others = (count_guesses(leaning(model, counts, tau), test, len(languages)) for tau in experiment.leaning)
     figures = {
         "accuracy": accurate.accuracy,
@@ -210,6 +218,7 @@ def draw(outcomes: dict[tuple[str, int], Outcome], out: Path) -> None:
         for (name, of_seed), outcome in outcomes.items()
         if of_seed == seed
         for label, curve in outcome.curves.items()
+        if curve
     }
     pictures = {
         "batch1": ("Batches of one, averaged every 10 steps, and never", "batch1", "worker"),

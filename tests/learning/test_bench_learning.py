@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pisyft.learning.models import MODELS
+from pisyft.learning.names import read_folder, split, total
 from tests.conftest import REPOSITORY
 
 ASKED_FOR = (
@@ -65,6 +66,17 @@ def test_curves_become_pictures(bench, outcomes, tmp_path):
     bench.draw(outcomes, tmp_path)
 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["batch1.png", "best.png", "tutorial.png"]
+
+
+def test_only_the_final_training_reads_the_validation_part(bench, names_folder, monkeypatch):
+    parts = split(read_folder(names_folder), 0)
+    read: list[int] = []
+    monkeypatch.setattr(bench, "simulate", lambda model, workers, *others: read.append(sum(map(len, workers))))
+
+    for name in ("best_iid", "best_iid_final"):
+        bench.run(name, str(names_folder), 0)
+
+    assert read == [total(parts.train), total(parts.train) + total(parts.validation)]
 
 
 def test_every_worker_of_the_ten_unequal_ones_and_the_nine_languages_each_is_dealt_with(bench):
