@@ -1,6 +1,6 @@
 """What federated training reaches, on names that nobody trained on: `make bench-learning`.
 
-    python benchmarks/bench_learning.py [--corpus FOLDER] [--seeds 0 1 2 | --quick] [--only EXPERIMENT ...]
+    python benchmarks/bench_learning.py [--corpus FOLDER] [--seeds 0 1 2 | --quick] [--only EXPERIMENT ...] [--resume]
 
 The protocol: read the folder, leave repeats within a language out, split each language 70/10/20 by the seed into train,
 validation and test, then deal each part out to workers. Models, strategies and their figures below were chosen on the
@@ -222,7 +222,7 @@ def draw(outcomes: dict[tuple[str, int], Outcome], out: Path) -> None:
     }
     pictures = {
         "batch1": ("Batches of one, averaged every 10 steps, and never", "batch1", "worker"),
-        "best": (f"{BEST}: two workers alike, nine languages each, ten unequal", "best", "by_language", "dirichlet"),
+        "best": (f"{BEST}: two alike, nine languages each, ten unequal", "best", "by_language", "dirichlet"),
         "tutorial": ("The tutorial's network, two workers and one place", "tutorial"),
     }
     for file, (title, *begins) in pictures.items():
@@ -245,18 +245,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts" / "bench-learning")
+    parser.add_argument("--resume", action="store_true", help="keep what is in OUT already, and run what is not")
     arguments = parser.parse_args()
     seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     arguments.out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    outcomes: dict[tuple[str, int], Outcome] = {}
+    outcomes, seconds = read(arguments.out) if arguments.resume else ({}, 0)
+    started = time.monotonic() - seconds
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         jobs = {
             pool.submit(run, name, str(arguments.corpus), seed): (name, seed)
             for seed in seeds
             for name in arguments.only
             # What never averaging does is drawn, once.
-            if name != "batch1_alone" or seed == seeds[0]
+            if (name != "batch1_alone" or seed == seeds[0]) and (name, seed) not in outcomes
         }
         for job in as_completed(jobs):
             name, seed = jobs[job]
@@ -285,6 +286,18 @@ def write(outcomes: dict[tuple[str, int], Outcome], corpus: Path, seconds: float
         for (name, seed), outcome in sorted(outcomes.items())
     }
     (out / "runs.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def read(out: Path) -> tuple[dict[tuple[str, int], Outcome], int]:
+    """What `write` wrote: what is done, and the seconds that it took."""
+    if not (out / "runs.json").exists():
+        return {}, 0
+    outcomes = {}
+    for run_of, told in json.loads((out / "runs.json").read_text(encoding="utf-8")).items():
+        name, _, seed = run_of.rpartition(" ")
+        curves = {label: [(done, accuracy) for done, accuracy in curve] for label, curve in told["curves"].items()}
+        outcomes[name, int(seed)] = Outcome(told["figures"], curves)
+    return outcomes, json.loads((out / "summary.json").read_text(encoding="utf-8"))["seconds"]
 
 
 if __name__ == "__main__":

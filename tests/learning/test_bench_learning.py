@@ -62,6 +62,12 @@ def test_one_seed_has_no_spread(bench, outcomes):
     assert bench.summarise(first)["best_iid_accuracy_std"] is None
 
 
+def test_what_was_written_is_read_again_to_go_on_from_there(bench, outcomes, names_folder, tmp_path):
+    bench.write(outcomes, names_folder, 12.3, tmp_path)
+
+    assert bench.read(tmp_path) == (outcomes, 12)
+
+
 def test_curves_become_pictures(bench, outcomes, tmp_path):
     bench.draw(outcomes, tmp_path)
 
