@@ -344,6 +344,8 @@ def check_processor(machine: Machine, recorder: Recorder, logs: Path, room: Path
     with running_workers(machine, recorder, logs, recorder.label):
         # The coordinator is the laptop, as in a classroom: it runs here as it is.
         out = logs / f"{recorder.label}-run"
+        for earlier in (out, logs / f"{recorder.label}-config"):  # what it remembers of releases, too
+            shutil.rmtree(earlier, ignore_errors=True)
         recorder.run_here(
             "secure rounds",
             *("train", "--classroom", str(room / "coordinator"), "--rounds", str(ROUNDS), "--good-enough", "0"),
