@@ -169,11 +169,11 @@ class Destination:
                 UnknownHost, "there is no host of that name", "Check the spelling, or use the IP address."
             ) from error
         except ConnectionRefusedError as error:
-            raise explained(
-                WorkerRefused,
-                "nothing listens there",
-                f"Is the worker running? Start it with: pisyft worker --id {self._id} --port {self.port} --data DIR",
-            ) from error
+            command = f"pisyft worker --id {self._id} --port {self.port} --data DIR"
+            if self._credentials:
+                command = f"sudo systemctl start pisyft-worker@{self._id} (by hand: pisyft worker --classroom DIR)"
+            advice = f"Is the worker running? Start it with: {command}"
+            raise explained(WorkerRefused, "nothing listens there", advice) from error
         except TimeoutError as error:
             raise explained(
                 WorkerTimeout,
