@@ -6,7 +6,6 @@ import hashlib
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,7 +30,8 @@ class Questions:
     def __init__(self, worker: str, most: int) -> None:
         self._worker, self._most = worker, most
         self._lock = threading.Lock()
-        self._asked: OrderedDict[str, float] = OrderedDict()
+        # When, by what was asked, the oldest first; short digests, since there may be thousands.
+        self._asked: dict[bytes, float] = {}
 
     def ask(self, weights: np.ndarray, *about: str | None, settings: Mapping | None = None) -> None:
         """Take down a question: what is done with a model, before it is done.
@@ -45,11 +45,11 @@ class Questions:
             GetNotPermittedError: it is one too many.
         """
         told = json.dumps([digest_of_values(np.asarray(weights)), about, settings], sort_keys=True)
-        question = hashlib.sha256(told.encode()).hexdigest()
+        question = hashlib.blake2b(told.encode(), digest_size=16).digest()
         with self._lock:
             now = time.monotonic()
-            while self._asked and now - next(iter(self._asked.values())) > _DAY_SECONDS:
-                self._asked.popitem(last=False)
+            while self._asked and now - self._asked[oldest := next(iter(self._asked))] > _DAY_SECONDS:
+                del self._asked[oldest]
             if question in self._asked:
                 return
             if len(self._asked) >= self._most:
