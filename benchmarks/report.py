@@ -98,6 +98,10 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def _readable(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
 def _picture(title: str, measured: Mapping[str, Sequence[float]]) -> Figure:
     """A bar for the median of each, and a dot for each measurement."""
     with matplotlib.rc_context(_STYLE):
@@ -107,7 +111,7 @@ def _picture(title: str, measured: Mapping[str, Sequence[float]]) -> Figure:
             middle = statistics.median(values)
             axes.barh(row, middle, color="#56B4E9", height=0.6)
             axes.plot(values, [row] * len(values), ".", color="#0072B2")
-            axes.annotate(f" {middle:,.4g}", (max(values), row), va="center")
+            axes.annotate(f" {_readable(middle)}", (max(values), row), va="center")
         axes.set_yticks(range(len(measured)), [label.partition(":")[0] for label in measured])
         if max(map(max, measured.values())) > 20 * min(map(min, measured.values())):
             axes.set_xscale("log")
@@ -133,6 +137,6 @@ def _report(
     lines += ["", "| measurement | median | lowest | highest | turns |", "| --- | --- | --- | --- | --- |"]
     for label, values in details.items():
         numbers = (statistics.median(values), min(values), max(values))
-        lines.append(f"| {label} | {' | '.join(f'{number:,.4g}' for number in numbers)} | {len(values)} |")
+        lines.append(f"| {label} | {' | '.join(_readable(number) for number in numbers)} | {len(values)} |")
     lines += [""] + [f"![{title}]({name}.png)" for name, title, shown in _PICTURES if set(shown) & set(details)]
     return "\n".join(lines) + "\n"
