@@ -161,7 +161,7 @@ def test_a_device_with_too_few_names_tells_nothing(folders):
 
 def test_a_run_learns_and_releases_to_every_device(folders, tmp_path):
     federation = federation_of(DirectGrid(app, folders))
-    run = Run(federation, "tutorial", "fedavg", TrainingSettings(learning_rate=0.1, seed=0), 3, "secagg")
+    run = Run(federation, "tutorial", "fedavg", TrainingSettings(learning_rate=0.1, passes=10, seed=0), 3, "secagg")
 
     run.train()
     summary = run.finish(Gate(0.0, 0.0, 1.0, 1), ModelStore(tmp_path / "coordinator"))
