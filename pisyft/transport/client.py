@@ -131,9 +131,7 @@ class WebsocketClientWorker(BaseWorker):
     ) -> None:
         self.id = id
         self.timeout = TIMEOUT_SECONDS if timeout is None else timeout
-        self._destination = Destination(
-            id, host, int(port), self.timeout, secure, ca_path, credentials, max_frame_bytes
-        )
+        self._destination = Destination(id, host, int(port), secure, ca_path, credentials, max_frame_bytes)
         self.secure = self._destination.is_secure
         self._is_peer_of: Id | None = None
         self._connection: ClientConnection | None = None
@@ -192,7 +190,7 @@ class WebsocketClientWorker(BaseWorker):
 
     def _open(self, deadline: float) -> None:
         """Make the connection, and see whether it is the same worker that is there."""
-        connection, welcome = self._destination.connect(deadline, self._is_peer_of)
+        connection, welcome = self._destination.connect(deadline, self.timeout, self._is_peer_of)
         restarted = self._incarnation not in (None, welcome.incarnation)
         self._connection, self._incarnation = connection, welcome.incarnation
         if restarted:

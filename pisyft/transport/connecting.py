@@ -47,7 +47,6 @@ class Destination:
     Args:
         id: the worker's.
         host, port: where it listens; host "" finds it where its id is announced.
-        timeout: seconds that the caller waits, for what is told.
         secure, ca_path, credentials: as for WebsocketClientWorker.
         max_frame_bytes: how large a message from it may be.
 
@@ -60,7 +59,6 @@ class Destination:
         id: Id,
         host: str,
         port: int,
-        timeout: float,
         secure: bool,
         ca_path: str | None,
         credentials: Credentials | None,
@@ -68,7 +66,7 @@ class Destination:
     ) -> None:
         if not host and credentials is None:
             raise ValueError(f"where is {id}? An address may be left out in a classroom only, with its certificates")
-        self._id, self.host, self.port, self._timeout = id, host, port, timeout
+        self._id, self.host, self.port = id, host, port
         self.is_secure = secure or credentials is not None
         self._credentials = credentials
         self._max_frame_bytes = max_frame_bytes
@@ -82,18 +80,19 @@ class Destination:
     def address(self) -> str:
         return f"{self.host}:{self.port}" if self.host else f"the address that {self._id} announces"
 
-    def connect(self, deadline: float, peer_of: Id | None) -> tuple[ClientConnection, Welcome]:
+    def connect(self, deadline: float, timeout: float, peer_of: Id | None) -> tuple[ClientConnection, Welcome]:
         """Connect, and exchange greetings.
 
         Args:
             deadline: by the monotonic clock, in seconds.
+            timeout: how long that was from the beginning, in seconds, to be told.
             peer_of: the worker that calls; None for a coordinator.
 
         Raises:
             TransportError: one of its kinds.
         """
         if self.host:
-            return self._connect_to(self.host, self.port, deadline, peer_of)
+            return self._connect_to(self.host, self.port, deadline, timeout, peer_of)
         from pisyft.discovery import find
 
         problem: TransportError = UnknownHost(
@@ -104,16 +103,17 @@ class Destination:
         )
         for host, port in find(str(self._id), min(deadline, time.monotonic() + _FIND_SECONDS)):
             try:
-                return self._connect_to(host, port, min(deadline, time.monotonic() + _FIND_SECONDS), peer_of)
+                until = min(deadline, time.monotonic() + _FIND_SECONDS)
+                return self._connect_to(host, port, until, timeout, peer_of)
             except TransportError as error:  # somebody else may announce the id; the certificate tells
                 problem = error
         raise problem
 
     def _connect_to(
-        self, host: str, port: int, deadline: float, peer_of: Id | None
+        self, host: str, port: int, deadline: float, timeout: float, peer_of: Id | None
     ) -> tuple[ClientConnection, Welcome]:
         shown = self._credentials.authorization(str(self._id)) if self._credentials else None
-        with self._explained():
+        with self._explained(timeout):
             connection = connect(
                 f"{'wss' if self.is_secure else 'ws'}://{host}:{port}",
                 ssl=self._ssl,
@@ -152,7 +152,7 @@ class Destination:
         return welcome
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, timeout: float) -> Iterator[None]:
         """Turn what goes wrong while connecting into one error that says what to try."""
 
         def explained(kind: type[TransportError], problem: str, advice: str) -> TransportError:
@@ -177,7 +177,7 @@ class Destination:
         except TimeoutError as error:
             raise explained(
                 WorkerTimeout,
-                f"no answer within {self._timeout:g} s",
+                f"no answer within {timeout:g} s",
                 "Check that it is switched on and on the same network.",
             ) from error
         except ssl.SSLError as error:

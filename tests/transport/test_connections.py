@@ -118,6 +118,17 @@ def test_what_was_sent_while_the_worker_could_not_be_reached_arrives_when_it_can
     assert torch.equal(y.get(), torch.tensor([2.0]))
 
 
+def test_a_time_out_that_was_changed_is_the_one_that_is_told(open_workers, connect):
+    alice = connect("open-alice", open_workers.addresses["open-alice"])
+    alice.close()
+    there = alice.port
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        alice.port, alice.timeout = silent.getsockname()[1], 0.3
+        with pytest.raises(WorkerTimeout, match=r"no answer within 0\.3 s"):
+            alice.connect()
+    alice.port, alice.timeout = there, 60
+
+
 def test_a_request_whose_answer_is_lost_is_not_executed_twice(open_workers, connect):
     with Proxy(open_workers.addresses["open-alice"]) as proxy:
         alice = connect("open-alice", proxy.address, wait=True)
