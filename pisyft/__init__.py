@@ -60,11 +60,15 @@ def __dir__() -> list[str]:
 
 
 def _is_the_command() -> bool:
-    """Whether this is the `pisyft` command, which must start without PySyft, to say so or to install it."""
+    """Whether this is the `pisyft` command, which must start without PySyft, to say so or to install it.
+
+    Nor does it look for PySyft before something imports it: that would be an eighth of `pisyft predict`.
+    """
     if sys.argv[0] == "-m":  # Python has yet to find out what the module's file is
         return ("-m", "pisyft") in pairwise(sys.orig_argv) or "-mpisyft" in sys.orig_argv
     return Path(sys.argv[0]).stem in ("pisyft", "run_websocket_server")
 
 
-if compat.problem() is None or not _is_the_command():
-    compat.enable(then_import=["pisyft.transport"])
+if not _is_the_command():
+    compat.requirements.check()
+compat.enable(then_import=["pisyft.transport"])

@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pisyft.files import whole_file, write_whole
+
+# `cryptography` is imported where something is signed or checked: `pisyft predict`, which does neither, is ready in two
+# thirds of the time without it.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEPT = 5  # versions in a store
 _VERSION = re.compile(r"v(\d{4,})\.npz")
@@ -173,6 +175,10 @@ def coordinator_key(file: str | Path | None = None) -> Ed25519PrivateKey:
     Raises:
         ReleaseError: the file holds something else.
     """
+    import platformdirs
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     file = Path(file or platformdirs.user_config_path("pisyft", appauthor=False) / "coordinator.key")
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +210,9 @@ class Signature:
         """Raises:
         ReleaseError: the signature is not of this digest by this key.
         """
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         try:
             Ed25519PublicKey.from_public_bytes(self.signer).verify(self.value, _DOMAIN + digest.encode())
         except (InvalidSignature, ValueError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ def predict(names: tuple[str, ...], top: int, version: int | None, as_json: bool
     if not names and sys.stdin.isatty():
         raise Problem("give surnames, as in: pisyft predict Qing Gadler")
 
+    # NumPy's BLAS starts a thread for every core when it is loaded; a name is too little work for one more.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from pisyft.learning.alphabet import NamesError
     from pisyft.learning.released import load_released
     from pisyft.release import ReleaseError

@@ -6,15 +6,18 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterable
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pisyft.compat import requirements
 from pisyft.compat.registry import Moment, repairs
 
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
-class PySyftFinder(MetaPathFinder):
+
+class PySyftFinder:
     """Finds `syft` where Python does, and has it loaded with the repairs. Done once, it leaves `sys.meta_path`."""
 
     def __init__(self) -> None:
@@ -28,11 +31,12 @@ class PySyftFinder(MetaPathFinder):
         requirements.warn_of_untested_torch()
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _RepairingLoader(spec.loader, self)
+            # `importlib.abc.Loader` in all but its name: importing that costs `pisyft predict` more than it is worth.
+            spec.loader = _RepairingLoader(spec.loader, self)  # type: ignore[assignment]
         return spec
 
 
-class _RepairingLoader(Loader):
+class _RepairingLoader:
     """Runs PySyft's own loader between the repairs before and after the import."""
 
     def __init__(self, loader: Loader, finder: PySyftFinder) -> None:
@@ -81,12 +85,12 @@ def enable(except_for: Iterable[str] = (), then_import: Iterable[str] = ()) -> N
         except_for: names of repairs to leave out, for tests that show what a repair is for.
         then_import: modules to import as soon as PySyft is, because they replace parts of it.
 
+    Whether it is installed is looked at when it is imported (`requirements.check` does it before).
+
     Raises:
-        PySyftMissing: PySyft 0.2.9 is not installed, or another release of it is.
         ValueError: `except_for` names a repair that does not exist.
         RuntimeError: PySyft was imported already, so that it is too late for any of this.
     """
-    requirements.check()
     if "syft" in sys.modules:
         raise RuntimeError("PySyft was imported before PiSyft could repair it: import pisyft first, in a fresh process")
     except_for = frozenset(except_for)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from importlib import metadata
 
 # The one release with `TorchHook`, pointers and `fix_precision().share()` in their last form. The repairs are
 # written against its source; any other release would need others.
@@ -21,6 +20,8 @@ class PySyftMissing(ImportError):
 
 
 def _version(distribution: str) -> str | None:
+    from importlib import metadata  # which imports `email` and more, and `pisyft predict` asks for no version
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
