@@ -5,8 +5,9 @@
 The protocol: read the folder, leave repeats within a language out, split each language 70/10/20 by the seed into train,
 validation and test, then deal each part out to workers. Models, strategies and their figures below were chosen on the
 validation part; the test part is looked at once, by the model after the last round. Each seed splits, deals and
-initialises anew. One experiment, `best_iid_final`, trains on train and validation together, with all that was chosen
-before, as one would before a release.
+initialises anew. Two experiments stand beside the protocol: `best_iid_final` trains on train and validation together,
+with all that was chosen before, as one would before a release; `best_iid_apart` has a name that several languages have
+in the same part in each of them, so that no name is tested on that was trained on as another language's.
 
 Writes to artifacts/bench-learning/: summary.json (means over seeds; `_std` is the standard deviation over them;
 docs/learning.md says what the keys mean), runs.json (every run, its curve on the validation part), pictures.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.models import leaning, make_model
 from pisyft.learning.names import (
     NamesByLanguage,
+    Parts,
     deal,
     dirichlet_shares,
     equal_shares,
@@ -62,6 +65,7 @@ class Experiment:
         strategy, rounds, options: as for `make_strategy`.
         may_diverge: whether to count what there was before a run diverged, instead of failing.
         final: whether to train on the validation part, too, when nothing is left to choose; there is no curve then.
+        split: names and a seed to their parts.
         leaning: towards rare languages, of the released model and of a second one (see `models.leaning`).
     """
 
@@ -75,6 +79,19 @@ class Experiment:
     alphabet: Alphabet = TUTORIAL
     may_diverge: bool = False
     final: bool = False
+    split: Callable[[NamesByLanguage, int], Parts] = split
+
+
+def split_apart(names: NamesByLanguage, seed: int) -> Parts:
+    """As `split`, but each name, whatever languages have it, is in one part. So 70/10/20 is so in the mean only."""
+    parts: tuple[NamesByLanguage, ...] = ({}, {}, {})
+    for language, of_language in names.items():
+        for part in parts:
+            part[language] = []
+        for name in of_language:
+            drawn = random.Random(f"{seed} {TUTORIAL.normalise(name)}").random()
+            parts[(drawn < 0.3) + (drawn < 0.2)][language].append(name)
+    return Parts(*parts)
 
 
 def two_alike(languages: Sequence[str], seed: int) -> dict:
@@ -115,6 +132,7 @@ EXPERIMENTS = {
     "batch1": replace(one_by_one, deal=two_alike),
     "batch1_alone": replace(one_by_one, deal=two_alike, may_diverge=True),
     "best_iid_final": replace(best, deal=two_alike, final=True),
+    "best_iid_apart": replace(best, deal=two_alike, split=split_apart),
 }
 
 
@@ -129,7 +147,7 @@ class Outcome:
 def run(name: str, corpus: str, seed: int) -> Outcome:
     torch.set_num_threads(1)  # products this small are slower in several threads
     experiment = EXPERIMENTS[name]
-    parts = split(read_folder(corpus), seed)
+    parts = experiment.split(read_folder(corpus), seed)
     learned = [parts.train, parts.validation] if experiment.final else [parts.train]
     names = {language: [name for part in learned for name in part[language]] for language in parts.languages}
     hands = deal(names, experiment.deal(parts.languages, seed), seed)

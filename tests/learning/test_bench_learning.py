@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pisyft.learning.models import MODELS
-from pisyft.learning.names import read_folder, split, total
+from pisyft.learning.names import normalise, read_folder, split, total
 from tests.conftest import REPOSITORY
 
 ASKED_FOR = (
@@ -72,6 +72,17 @@ def test_curves_become_pictures(bench, outcomes, tmp_path):
     bench.draw(outcomes, tmp_path)
 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["batch1.png", "best.png", "tutorial.png"]
+
+
+def test_apart_no_name_is_in_two_parts_whatever_languages_have_it(bench):
+    names = {"Czech": [f"Both{chr(each)}" for each in range(97, 123)], "English": ["Bothä", "Bothz", "Alone"]}
+
+    parts = bench.split_apart(names, 0)
+
+    assert {each: sorted(of) for each, of in parts.together.items()} == {each: sorted(of) for each, of in names.items()}
+    spelled = [{normalise(name) for of in part.values() for name in of} for _, part in parts.items()]
+    assert not spelled[0] & spelled[1] and not spelled[0] & spelled[2] and not spelled[1] & spelled[2]
+    assert all(spelled) and parts == bench.split_apart(names, 0) != bench.split_apart(names, 1)
 
 
 def test_only_the_final_training_reads_the_validation_part(bench, names_folder, monkeypatch):
