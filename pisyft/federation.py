@@ -137,6 +137,11 @@ class Federation:
         return sum(sum(each["by_language"]) for each in self.descriptions.values())
 
     @property
+    def names_by_language(self) -> list[int]:
+        """How many names of each language the workers hold together."""
+        return [sum(of) for of in zip(*(each["by_language"] for each in self.descriptions.values()), strict=True)]
+
+    @property
     def batches_per_round(self) -> int:
         return sum(-(-each["train"] // self.batch_size) for each in self.descriptions.values())
 
@@ -267,8 +272,8 @@ class Federation:
                 notes.append(
                     f"{worker} has {each['test']} names to test on, fewer than {each['floor']}: it tells nothing."
                 )
-        together = [sum(counts) for counts in zip(*(e["by_language"] for e in self.descriptions.values()), strict=True)]
-        if nobodys := [language for language, count in zip(self.languages, together, strict=True) if not count]:
+        together = zip(self.languages, self.names_by_language, strict=True)
+        if nobodys := [language for language, count in together if not count]:
             notes.append(f"No worker has names of {', '.join(nobodys)}: nobody can learn to guess them.")
         return notes
 

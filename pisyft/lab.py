@@ -12,9 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pisyft.classroom import Classroom, ClassroomError, create
+
+if TYPE_CHECKING:
+    from pisyft.settings import Settings
 
 # A worker imports PyTorch first, which takes its time on a slow or busy machine.
 START_SECONDS = 180
@@ -151,11 +156,12 @@ class Lab:
         self._processes[worker].send_signal(signal.SIGKILL)
         self._processes[worker].wait()
 
-    def train_centrally(self, passes: int, batch_size: int, learning_rate: float) -> dict:
+    def train_centrally(self, settings: Settings) -> dict:
         """Train the same model on all workers' names in one place, in a process of its own; its counts."""
         output = self._run(
-            *("pisyft.learning.central", "--passes", passes, "--batch-size", batch_size),
-            *("--learning-rate", learning_rate, "--seed", self.seed),
+            *("pisyft.learning.central", "--model", settings.model, "--strategy", settings.strategy),
+            *("--rounds", settings.rounds, "--training", json.dumps(asdict(settings.training))),
+            *("--options", json.dumps(settings.options), "--alphabet", self._alphabet),
             *(self.names_of(worker) for worker in self.workers),
         )
         return json.loads(output)

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from pisyft.events import EventLog, Observer
 from pisyft.federation import Federation, FederationError, Round
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
-from pisyft.learning.models import MODELS
-from pisyft.learning.strategies import FedAvg, make_strategy
-from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.models import leaning
+from pisyft.learning.strategies import FedAvg
+from pisyft.learning.training import Diverged
 from pisyft.learning.vectors import load_vector, to_vector
 from pisyft.release import Gate, ModelStore, coordinator_key
 from pisyft.rollout import deliver
+from pisyft.settings import Settings
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError
 
@@ -39,60 +40,6 @@ _PAUSES_SECONDS = (2, 10, 30, 60)
 
 class RunStopped(Exception):
     """A run came to no end. The text says why, and what is kept of it."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train. A run with the same settings on the same names comes to the same model.
-
-    Attributes:
-        rounds: how often the workers train, each time followed by an average.
-        batch_size: names in a step of SGD.
-        learning_rate: of SGD.
-        good_enough: the accuracy on every worker's test names from which a model is released.
-        seed: of the model's first parameters, and of the order of names.
-        aggregation: how the workers' models are summed up: "additive", "masks", or "plain", which hides nothing.
-        model: the network's name, as in `learning.models.MODELS`.
-        strategy: what becomes of the sum, as in `learning.strategies.STRATEGIES`.
-        optimizer: on the workers.
-        passes: over a worker's names in each round.
-        margin: by so much may a worker's accuracy be below that of the released model that it has.
-        good_enough_together: the accuracy on all workers' test names from which a model is released.
-        min_rounds: rounds of training that a model must have had to be released.
-    """
-
-    rounds: int = 15
-    batch_size: int = 32
-    learning_rate: float = 0.1
-    good_enough: float = 0.25
-    seed: int = 0
-    aggregation: str = "additive"
-    model: str = "tutorial"
-    strategy: str = "fedavg"
-    optimizer: str = "sgd"
-    passes: float = 1.0
-    margin: float = 0.05
-    good_enough_together: float = 0.0
-    min_rounds: int = 1
-
-    def __post_init__(self) -> None:
-        """Raises:
-        ValueError: there is no such model or strategy, or they do not go together.
-        """
-        if self.model not in MODELS:
-            raise ValueError(f"there is no model {self.model!r}: choose one of {', '.join(MODELS)}")
-        make_strategy(self.strategy, torch.zeros(0), self.training, self.rounds)
-
-    @property
-    def training(self) -> TrainingSettings:
-        """How a worker trains in a round."""
-        return TrainingSettings(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            passes=self.passes,
-            seed=self.seed,
-        )
 
 
 @dataclass
@@ -131,16 +78,11 @@ def train_in_a_lab(
 
         def train_centrally() -> Counts:
             with console.status("Training the same model on all names in one place, to compare"):
-                passes = round(settings.rounds * settings.passes)
-                answer = lab.train_centrally(passes, settings.batch_size, settings.learning_rate)
-            return Counts.from_answer(answer)
+                return Counts.from_answer(lab.train_centrally(settings))
 
         key = coordinator_key(out / "lab" / "coordinator.key")
-        # Only the tutorial's network is trained in one place, with SGD and the tutorial's letters.
-        as_in_tutorial = (settings.model, settings.optimizer, alphabet) == ("tutorial", "sgd", "tutorial")
-        central = train_centrally if as_in_tutorial else None
         return train(
-            *(lab.addresses, settings, out, console, central, lab.classroom.credentials),
+            *(lab.addresses, settings, out, console, train_centrally, lab.classroom.credentials),
             alone=True,
             resume=resume,
             key=key,
@@ -213,6 +155,9 @@ def train(
         deliver_to(federation.workers)
         with EventLog(out / events.FILE) as observe:
             trained = _train_rounds(federation, list(addresses), let_in, settings, out, console, resume, observe)
+            if settings.leaning:
+                counts = torch.tensor(federation.names_by_language)
+                trained.best = leaning(trained.best, counts, settings.leaning)
             observe(events.PhaseStarted("testing"))
             before = _evaluate(federation, trained.start, "test", settings, console)
             observe(_evaluated(0, "test", before))
@@ -267,7 +212,7 @@ def _train_rounds(
     observe: Observer,
 ) -> Trained:
     start = federation.new_model(settings.seed, settings.model)
-    strategy = make_strategy(settings.strategy, to_vector(start), settings.training, settings.rounds)
+    strategy = settings.strategy_from(to_vector(start))
     checkpoints = Checkpoints(out)
     plain = {**asdict(settings), "workers": everybody}
     history: list[dict[str, Counts]] = []
@@ -300,7 +245,7 @@ def _train_rounds(
         task = progress.add_task("")
         while strategy.round < settings.rounds:
             let_in()
-            names = sum(each["train"] for each in federation.descriptions.values()) * settings.passes
+            names = sum(settings.training.names(each["train"]) for each in federation.descriptions.values())
             progress.update(
                 task,
                 description=f"round {strategy.round + 1} of {settings.rounds}",
@@ -412,10 +357,8 @@ def _goodness(counts: Mapping[str, Counts]) -> tuple[int, float, float]:
 
 def _train_alone(federation: Federation, trained: Trained, settings: Settings, console: Console) -> dict[str, Counts]:
     with console.status("Every worker trains the same model alone, to compare"):
-        passes = settings.rounds * settings.passes
-        alone = replace(settings.training, passes=passes)
         return _of_present(
-            lambda away: federation.evaluate_alone(trained.start, alone, "test", settings.model, away), console
+            lambda away: federation.evaluate_alone(trained.start, settings.alone, "test", settings.model, away), console
         )
 
 

@@ -13,6 +13,7 @@ import pytest
 from pisyft.lab import Lab, LabError
 from pisyft.learning.names import read_folder, total
 from pisyft.release import ModelStore
+from pisyft.settings import Settings
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, WorkerRefused
 from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, wait_until
@@ -78,7 +79,7 @@ def test_an_open_lab_is_not_started_again(lab):
 
 
 def test_training_in_one_place_counts_what_the_workers_test_on(lab, workers):
-    counts = lab.train_centrally(passes=1, batch_size=32, learning_rate=0.1)
+    counts = lab.train_centrally(Settings(rounds=1))
 
     tested = sum(worker.call("describe")["test"] for worker in workers)
     assert sum(map(sum, counts["confusion"])) == tested

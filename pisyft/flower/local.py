@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pisyft.flower.deployment import Deployment, DeploymentError
-from pisyft.flower.server_app import settings_of
+from pisyft.flower.server_app import options_of, settings_of
 from pisyft.learning.models import make_model
 from pisyft.learning.strategies import make_strategy
+from pisyft.settings import Settings
 
 
 class LocalRunError(Exception):
     """The run came to nothing. The text says why."""
+
+
+def config_of(settings: Settings) -> dict[str, Any]:
+    """The run's configuration, by the keys of `app/pyproject.toml`, in which 0 stands for what is not asked for.
+
+    Without a margin: devices do not tell how well the model does that they have.
+    """
+    config = {name.replace("_", "-"): value for name, value in asdict(settings).items() if name != "margin"}
+    nothing = {"steps": 0, "clip": 0.0, "server-learning-rate": 0.0}
+    return {name: nothing[name] if value is None else value for name, value in config.items()}
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -35,7 +47,7 @@ def check(config: Mapping[str, Any]) -> None:
     """
     try:
         make_model(config["model"], 1, 1)
-        make_strategy(config["strategy"], torch.zeros(0), settings_of(config), config["rounds"])
+        make_strategy(config["strategy"], torch.zeros(0), settings_of(config), config["rounds"], **options_of(config))
     except ValueError as error:
         raise LocalRunError(str(error)) from error
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from pisyft.flower.coordinator import FlowerError, FlowerFederation
 from pisyft.learning.evaluation import Counts, add_up
-from pisyft.learning.models import Model, make_model
+from pisyft.learning.models import Model, leaning, make_model
 from pisyft.learning.strategies import make_strategy
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector, to_vector
@@ -38,11 +39,12 @@ def main(grid: Grid, context: Context) -> None:
         nodes = wait_for_nodes(grid, int(asked["supernodes"]), float(asked["wait-seconds"]))
         federation = FlowerFederation(grid, context, nodes)
         model, strategy, aggregation = (str(asked[each]) for each in ("model", "strategy", "aggregation"))
-        run = Run(federation, model, strategy, settings_of(asked), int(asked["rounds"]), aggregation)
+        rounds, options = int(asked["rounds"]), options_of(asked)
+        run = Run(federation, model, strategy, settings_of(asked), rounds, aggregation, options)
         run.train(on_round=lambda done: _tell(out, {"round": done, "of": run.rounds}))
         # Without a margin: devices do not tell how well the model does that they have.
         gate = Gate(float(asked["good-enough-together"]), float(asked["good-enough"]), 1.0, int(asked["min-rounds"]))
-        summary = run.finish(gate, ModelStore(out / "models"))
+        summary = run.finish(gate, ModelStore(out / "models"), float(asked["leaning"]))
     except Exception as error:
         _tell(out, {"error": f"{type(error).__name__}: {error}"})
         raise
@@ -61,8 +63,16 @@ def settings_of(asked: Mapping[str, Any]) -> TrainingSettings:
         learning_rate=float(asked["learning-rate"]),
         optimizer=str(asked["optimizer"]),
         passes=float(asked["passes"]),
+        steps=int(asked["steps"]) or None,
+        clip=float(asked["clip"]) or None,
         seed=int(asked["seed"]),
     )
+
+
+def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The strategy's own settings, by the run's configuration."""
+    rate = float(asked["server-learning-rate"])
+    return {"schedule": str(asked["schedule"])} | ({"server_learning_rate": rate} if rate else {})
 
 
 def wait_for_nodes(grid: Grid, wanted: int, seconds: float) -> list[int]:
@@ -92,6 +102,7 @@ class Run:
         settings: how a device trains.
         rounds: how many.
         aggregation: "secagg" or "plain".
+        options: the strategy's own settings.
 
     Attributes:
         history: what each device counted on its names to choose by, before the first round and after each.
@@ -107,11 +118,12 @@ class Run:
         settings: TrainingSettings,
         rounds: int,
         aggregation: str,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.federation, self.name, self.settings, self.rounds = federation, model, settings, rounds
         self.aggregation, self._strategy_name = aggregation, strategy
         self.start = self._new_model()
-        self.strategy = make_strategy(strategy, to_vector(self.start), settings, rounds)
+        self.strategy = make_strategy(strategy, to_vector(self.start), settings, rounds, **options)
         self.best, self.best_round = self._new_model(), 0
         self.history: list[dict[str, Counts]] = []
         self.round_seconds: list[float] = []
@@ -135,8 +147,15 @@ class Run:
                 self.best_round = self.strategy.round
             on_round(self.strategy.round)
 
-    def finish(self, gate: Gate, store: ModelStore) -> dict:
-        """Test the best model once, release it if it is good enough; what summary.json has."""
+    def finish(self, gate: Gate, store: ModelStore, tau: float = 0.0) -> dict:
+        """Test the best model once, release it if it is good enough; what summary.json has.
+
+        Args:
+            tau: how much it is to lean to languages with few names (`models.leaning`).
+        """
+        if tau:
+            counts = torch.tensor([each["by_language"] for each in self.federation.descriptions.values()]).sum(0)
+            self.best = leaning(self.best, counts, tau)
         before = self.federation.evaluate(self.start, self.name, "test")
         after = self.federation.evaluate(self.best, self.name, "test")
         first, last = add_up(before.values()), add_up(after.values())
@@ -160,6 +179,11 @@ class Run:
             "batch_size": self.settings.batch_size,
             "learning_rate": self.settings.learning_rate,
             "passes": self.settings.passes,
+            "steps": self.settings.steps,
+            "clip": self.settings.clip,
+            "schedule": self.strategy.schedule,
+            "server_learning_rate": self.strategy.server_learning_rate,
+            "leaning": tau,
             "round_seconds": [round(each, 3) for each in self.round_seconds],
             "accuracy_initial": first.accuracy,
             "accuracy_final": last.accuracy,

@@ -7,7 +7,6 @@ strategy needs to know about a worker goes through the same secure sum.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ import torch
 
 from pisyft.learning.encoding import Encoded
 from pisyft.learning.models import Model
-from pisyft.learning.training import FitResult, TrainingSettings, fit
+from pisyft.learning.training import FitResult, TrainingSettings, check_schedule, fit, pace
 from pisyft.learning.vectors import load_vector, to_vector
 
 
@@ -27,7 +26,7 @@ class FedAvg:
         weights: the model to start from, as a vector.
         settings: how workers train; each round goes on in their stream of batches where the last one ended.
         rounds: how many rounds there will be, for the schedule.
-        schedule: "constant", or "cosine": the learning rate falls to zero over the rounds.
+        schedule: of the learning rate, over the rounds (see `training.pace`).
         server_learning_rate: how much of the mean change is taken.
 
     Attributes:
@@ -46,8 +45,7 @@ class FedAvg:
         schedule: str = "constant",
         server_learning_rate: float = 1.0,
     ) -> None:
-        if schedule not in ("constant", "cosine"):
-            raise ValueError(f"there is no schedule {schedule!r}: choose constant or cosine")
+        check_schedule(schedule)
         self.weights = weights.double()
         self.settings = settings
         self.rounds, self.schedule = rounds, schedule
@@ -84,7 +82,7 @@ class FedAvg:
 
     def _pace(self) -> float:
         """The part of the learning rate that this round takes."""
-        return 1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * self.round / self.rounds))
+        return pace(self.schedule, self.round, self.rounds)
 
 
 class FedProx(FedAvg):
@@ -171,6 +169,8 @@ class Scaffold(FedAvg):
     def __init__(self, weights: torch.Tensor, settings: TrainingSettings, rounds: int, **options) -> None:
         if settings.optimizer != "sgd" or settings.clip is not None or settings.weight_decay:
             raise ValueError("scaffold corrects plain gradients: take the optimizer sgd, without clip and weight_decay")
+        if settings.schedule != "constant":
+            raise ValueError("scaffold takes equal steps within a round: give the schedule to the strategy")
         super().__init__(weights, settings, rounds, **options)
         self.control = torch.zeros_like(self.weights)
 

@@ -18,6 +18,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
+SCHEDULES = ("constant", "cosine")
 # The part of a language that a worker has no name of, in `logit_adjustment`: its logarithm stays finite.
 _RARE = 1e-4
 
@@ -47,6 +48,7 @@ class TrainingSettings:
         weight_decay: of the optimizer.
         passes: how often to go through all names; fractions of a pass are full steps, too.
         steps: how many steps to take instead.
+        schedule: of the learning rate, over the steps of this training (see `pace`).
         round: how many rounds of this length came before; this one goes on in the stream of batches where they ended.
         seed: shuffles the names, anew in each pass, and chooses what dropout leaves out; None keeps their order.
         clip: the longest gradient (norm); None leaves gradients as they are.
@@ -65,6 +67,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     passes: float = 1.0
     steps: int | None = None
+    schedule: str = "constant"
     round: int = 0
     seed: int | None = 0
     clip: float | None = None
@@ -94,12 +97,27 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"there is no optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
+        check_schedule(self.schedule)
         if self.batch_size < 1:
             raise ValueError(f"a batch of {self.batch_size} names cannot be: take 1 or more")
 
     def names(self, held: int) -> int:
         """On about how many names somebody trains who holds so many; those of a second pass count again."""
         return self.steps * self.batch_size if self.steps is not None else round(self.passes * held)
+
+
+def check_schedule(schedule: str) -> None:
+    """Raises:
+    ValueError: there is no such schedule.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"there is no schedule {schedule!r}: choose one of {', '.join(SCHEDULES)}")
+
+
+def pace(schedule: str, done: int, of: int) -> float:
+    """The part of the learning rate to go on with: always 1, or a cosine that falls from 1 to 0 over the whole
+    (Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts)."""
+    return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * done / of))
 
 
 def _is_of(kind: str, value: object) -> bool:
@@ -159,7 +177,10 @@ def fit(
         if settings.seed is not None:
             torch.manual_seed(settings.seed * 1_000_003 + settings.round)
         model.train()
+        steps = _steps(len(names), settings)
         for step, batch in enumerate(batches(names, settings), 1):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * pace(settings.schedule, step - 1, steps)
             optimizer.zero_grad()
             loss = model.loss(batch.letters, batch.languages, adjustment, settings.label_smoothing)
             loss.backward()
@@ -187,8 +208,7 @@ def fit(
 
 def batches(names: Encoded, settings: TrainingSettings) -> Iterator[Encoded]:
     """The names in batches, in as many passes as the settings say; the last batch of a pass may be smaller."""
-    per_pass = -(-len(names) // settings.batch_size)
-    steps = settings.steps if settings.steps is not None else round(settings.passes * per_pass)
+    per_pass, steps = -(-len(names) // settings.batch_size), _steps(len(names), settings)
     first = settings.round * steps
     stream = itertools.chain.from_iterable(
         _order(len(names), settings, number).split(settings.batch_size) for number in itertools.count(first // per_pass)
@@ -196,6 +216,13 @@ def batches(names: Encoded, settings: TrainingSettings) -> Iterator[Encoded]:
     begin = first % per_pass
     for indices in itertools.islice(stream, begin, begin + steps):
         yield names.choose(indices)
+
+
+def _steps(names: int, settings: TrainingSettings) -> int:
+    """How many steps a training on so many names takes."""
+    if settings.steps is not None:
+        return settings.steps
+    return round(settings.passes * -(-names // settings.batch_size))
 
 
 def _order(count: int, settings: TrainingSettings, number: int) -> torch.Tensor:

@@ -22,6 +22,10 @@ CONFIG = {
     "batch-size": 32,
     "learning-rate": 0.1,
     "passes": 1.0,
+    "steps": 0,
+    "clip": 0.0,
+    "schedule": "constant",
+    "server-learning-rate": 0.0,
 }
 
 
@@ -60,6 +64,7 @@ def test_what_cannot_be_run_is_told_before_anything_is_started(tmp_path, options
         ("model", "transformer", "there is no model 'transformer'"),
         ("strategy", "fedavgm", "there is no strategy 'fedavgm'"),
         ("optimizer", "lion", "there is no optimizer 'lion'"),
+        ("schedule", "linear", "there is no schedule 'linear'"),
         ("batch-size", 0, "a batch of 0 names cannot be"),
     ],
 )

@@ -205,8 +205,9 @@ def test_a_run_that_diverges_is_stopped_with_the_round_and_the_worker(workers):
     ("name", "settings", "options", "message"),
     [
         ("fedmagic", WHOLE, {}, "no strategy 'fedmagic': choose one of fedavg, fedprox, fedadam"),
-        ("fedavg", WHOLE, {"schedule": "linear"}, "no schedule 'linear': choose constant or cosine"),
+        ("fedavg", WHOLE, {"schedule": "linear"}, "no schedule 'linear': choose one of constant, cosine"),
         ("scaffold", replace(WHOLE, optimizer="adam"), {}, "take the optimizer sgd"),
+        ("scaffold", replace(WHOLE, schedule="cosine"), {}, "give the schedule to the strategy"),
     ],
 )
 def test_what_cannot_be_is_refused(name, settings, options, message):

@@ -81,6 +81,22 @@ def test_a_step_moves_every_parameter_against_its_gradient():
     assert torch.allclose(after, start - 0.1 * gradient, atol=1e-6)
 
 
+def test_a_cosine_takes_the_learning_rate_to_zero_over_the_steps_of_a_training():
+    settings = TrainingSettings(batch_size=5, learning_rate=0.1, steps=4, seed=None)
+    cosine, constant = trained(replace(settings, schedule="cosine")), trained(settings)
+
+    model, names = new_model(), encode(NAMES)
+    for step in range(4):
+        loss = functional.nll_loss(model.log_probabilities(names.letters), names.languages)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter -= 0.1 * 0.5 * (1 + math.cos(math.pi * step / 4)) * gradient
+
+    assert torch.allclose(cosine, to_vector(model), atol=1e-6)
+    assert not torch.allclose(cosine, constant, atol=1e-4)
+
+
 @pytest.mark.parametrize(("change", "steps"), [({}, 3), ({"passes": 2}, 6), ({"passes": 0.7}, 2), ({"steps": 4}, 4)])
 def test_it_trains_for_so_many_passes_or_steps_and_tells_what_it_did(change, steps):
     told = []
