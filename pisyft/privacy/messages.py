@@ -158,10 +158,7 @@ class GuardedMessageHandler(BaseMessageHandler):
         self._check_operation(action)
         inputs = (action.target, action.args, action.kwargs)
         labels = [self.worker.labels[leaf] for leaf in leaves(inputs)]
-        if name in operations.ADDITIONS and len(labels) == 2 and not action.kwargs:
-            label = join_sum(*labels)
-        else:
-            label = join(labels)
+        label = join_sum(*labels) if _adds_up(action) else join(labels)
         foretold = label != PUBLIC and name not in operations.UNFORETOLD
         if foretold:
             self._foretelling.foretell(name, *inputs)
@@ -227,6 +224,19 @@ class GuardedMessageHandler(BaseMessageHandler):
             if (gradient := tensor.grad) is not None:
                 before = PUBLIC if any(tensor is each for each in new) else self.worker.labels[gradient]
                 self.worker.labels[gradient] = join((before, label, self.worker.labels[tensor]))
+
+
+def _adds_up(action: ComputationAction) -> bool:
+    """Whether an operation is the sum of two plain tensors, each once.
+
+    PyTorch still takes a factor by its place: `left.add(0, right)` is `left`.
+    """
+    return (
+        action.name in operations.ADDITIONS
+        and len(action.args) == 1
+        and not action.kwargs
+        and all(isinstance(each, torch.Tensor) and not hasattr(each, "child") for each in (action.target, *action.args))
+    )
 
 
 def _changed_by(action: ComputationAction) -> Iterator[torch.Tensor]:

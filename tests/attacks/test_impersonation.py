@@ -16,12 +16,14 @@ from pisyft.aggregation.errors import Refused
 from pisyft.aggregation.rounds import new_agreement
 from pisyft.classroom import Classroom, create
 from pisyft.learning.models import make_model
+from pisyft.learning.remote import find_names
 from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import layout_of, to_vector
 from pisyft.release import ReleaseError, Signature
 from pisyft.transport.failures import carry
 from pisyft.transport.frames import Call, Result
 from pisyft.transport.values import pack
+from tests.attacks.attacker import There
 
 for error in (Refused, ReleaseError):
     carry(error)
@@ -227,6 +229,31 @@ def test_a_peers_share_made_up_by_the_coordinator(mallory, lab, connections):
     total = mallory.op("add", mallory.op("long", mallory.op("view", secret, 1)), known)
     with pytest.raises(GetNotPermittedError):
         mallory.fetch(total)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda a, x, y: a.op("add", x, 0, y),
+        lambda a, x, y: a.op("__add__", x, 0, y),
+        lambda a, x, y: a.op("__radd__", x, 0, y),
+        lambda a, x, y: a.op("add", x, y, alpha=0),
+        lambda a, x, y: a.op("torch.add", None, x, 0, y),
+        lambda a, x, y: a.op("sub", x, 0, y),
+        lambda a, x, y: a.op("__sub__", x, 0, y),
+        lambda a, x, y: a.op("torch.sub", None, x, 0, y),
+        lambda a, x, y: (a.op("add_", x, 0, y), x)[1],
+        lambda a, x, y: (a.op("__iadd__", x, 0, y), x)[1],
+        lambda a, x, y: (a.op("torch.add_each_", None, [x], [y], 0), x)[1],
+        lambda a, x, y: a.op("add", x, y, out=x),
+    ],
+)
+def test_a_sum_of_shares_in_which_one_counts_nought_times(mallory, workers, add):
+    """Wants alice's shares labelled as a sum with bob's, and bob's not in it. A sum takes each term once, or is none."""
+    shared = [find_names(each).languages.float().fix_precision().share(*workers).get() for each in workers]
+    hers, his = (There(each.child.child.child["alice"].id_at_location, "alice") for each in shared)
+    with mallory.refuses("stay there|does not execute"):
+        mallory.fetch(add(mallory, hers, his))
 
 
 def test_a_release_signed_by_somebody_else(whoever):
