@@ -41,7 +41,7 @@ class Limits:
         operations_per_message: requests in one message.
         objects: that one caller holds by pointers.
         objects_mb: megabytes of memory that they use.
-        objects_mb_together: the same, of all callers.
+        objects_mb_together: the same, of all callers. The worker's own names count for none.
         array_values: elements of the largest tensor or array.
         handshake_seconds: until a caller has said who it is.
         idle_seconds: without a request, after which a connection is closed. Whoever comes back goes on.

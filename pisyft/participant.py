@@ -274,9 +274,13 @@ class Participant:
     def own_tensors(self, worker: GuardedWorker) -> None:
         """Register the names to train on, for pointers: found by tags, never fetched."""
         train = self._parts[TRAIN]
-        worker.own(one_hot(train.letters, self._alphabet.size), "#surnames", "#train", "#letters")
-        worker.own(mask(train.letters), "#surnames", "#train", "#mask")
-        worker.own(train.languages, "#surnames", "#train", "#languages")
+        made = {  # all of them, before the first is registered
+            "#letters": one_hot(train.letters, self._alphabet.size),
+            "#mask": mask(train.letters),
+            "#languages": train.languages,
+        }
+        for tag, tensor in made.items():
+            worker.own(tensor, "#surnames", "#train", tag)
 
     def _take_added_names(self) -> None:
         """Read the names again if their owner has changed them. What is held out stays held out."""

@@ -31,7 +31,6 @@ from pisyft.privacy.labels import (
     Private,
     Share,
     leaves,
-    memory_of,
 )
 from pisyft.privacy.messages import PUBLIC_SHARE, GuardedMessageHandler
 from pisyft.privacy.policies import POLICIES, STRICT, TEACH
@@ -74,7 +73,6 @@ class GuardedWorker(WebsocketServerWorker):
         self.labels = LabelBook()
         self.participants = frozenset({self.id, *(peer.id for peer in self._peers)})
         self.own_ids: set[Id] = set()
-        self._own_memory: set[int] = set()
         self._make_own: Callable[[], object] | None = None
         self.message_handlers = [GuardedMessageHandler(self.object_store, self)]
         # Labels last as long as these: PySyft drops the tensor that it has made a parameter of.
@@ -131,34 +129,37 @@ class GuardedWorker(WebsocketServerWorker):
     def own(self, tensor: torch.Tensor, *tags: str) -> torch.Tensor:
         """Hold one of the worker's own tensors: private, found by its tags, changed or removed by nobody else.
 
+        No caller's limits count it, also if it is made while one is served.
+
         Raises:
             GetNotPermittedError: the worker's policy guards nothing.
         """
         if not self.policy.guards:
             raise NotPermitted("names", f"{self.id} works under the policy {self.policy.name} and holds no names")
-        tensor.owner = self
-        tensor.tag(*tags)
-        self.object_store.set_obj(tensor)
+        self.object_store.keep(tensor)
+        tensor.tag(*tags)  # which would store it as the caller's, were it not there yet
         self.labels[tensor] = PRIVATE
         self.own_ids.add(tensor.id)
-        self._own_memory.add(memory_of(tensor))
         return tensor
 
     def own_when_searched(self, make: Callable[[], object]) -> None:
-        """Have `make` called, which owns tensors, when one is first searched for: until then they take no memory."""
+        """Have `make` called, which owns tensors, when one is first searched for: until then they take no memory.
+
+        Should it fail, the next search calls it again.
+        """
         self._make_own = make
 
     def search(self, query) -> list:
-        make, self._make_own = self._make_own, None
-        if make is not None:
-            make()
+        if self._make_own is not None:
+            self._make_own()
+            self._make_own = None
         found = super().search(query)
         # Its own win: anybody may tag a tensor "#surnames", for others to take it for names.
         return [each for each in found if each.id in self.own_ids] or found
 
     def is_own(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is one of the worker's own, or a view of one."""
-        return memory_of(tensor) in self._own_memory
+        return self.object_store.keeps(tensor)
 
     def may_leave(self, label: Label) -> bool:
         """Whether a value with this label may go to a coordinator."""

@@ -66,7 +66,10 @@ class _Serving(threading.local):
 
 
 class WorkerStore(ObjectStore):
-    """A worker's objects. What is stored while a thread serves a caller is that caller's, within the limits."""
+    """A worker's objects. What is stored while a thread serves a caller is that caller's, within the limits.
+
+    What the worker keeps is its own: no caller's, whoever is served just then, and as much as there is.
+    """
 
     _REMEMBERED = 10_000
 
@@ -76,6 +79,7 @@ class WorkerStore(ObjectStore):
         self._limits = limits
         self._holding_of: dict[Id, Holding] = {}
         self._holdings: set[Holding] = set()
+        self._kept_memory: set[int] = set()
         self._reasons: OrderedDict[Id, BaseException] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -107,6 +111,15 @@ class WorkerStore(ObjectStore):
             self._charge(holding, obj)
         super().set_obj(obj)
 
+    def keep(self, tensor: torch.Tensor) -> None:
+        """Store one of the worker's own tensors."""
+        self._kept_memory.add(_memory(tensor)[0])
+        super().set_obj(tensor)
+
+    def keeps(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is one of the worker's own, or a view of one."""
+        return _memory(tensor)[0] in self._kept_memory
+
     def rm_obj(self, obj_id: Id, force: bool = False) -> None:
         self._reasons.pop(obj_id, None)
         if (holding := self._holding_of.pop(obj_id, None)) is not None:
@@ -120,6 +133,8 @@ class WorkerStore(ObjectStore):
 
     def _charge(self, holding: Holding, obj) -> None:
         memory, size, elements = _memory(obj)
+        if memory in self._kept_memory:
+            size = 0  # a view of the worker's own
         limits = self._limits
         if elements > limits.array_values:
             raise OverLimit("array_values", f"a tensor of {elements} elements; {limits.array_values} is the most")

@@ -249,7 +249,7 @@ def test_a_peers_share_made_up_by_the_coordinator(mallory, lab, connections):
     ],
 )
 def test_a_sum_of_shares_in_which_one_counts_nought_times(mallory, workers, add):
-    """Wants alice's shares labelled as a sum with bob's, and bob's not in it. A sum takes each term once, or is none."""
+    """Wants alice's shares labelled as a sum with bob's, and his not in it. A sum takes each term once, or is none."""
     shared = [find_names(each).languages.float().fix_precision().share(*workers).get() for each in workers]
     hers, his = (There(each.child.child.child["alice"].id_at_location, "alice") for each in shared)
     with mallory.refuses("stay there|does not execute"):

@@ -17,12 +17,15 @@ from syft.messaging.message import (
 )
 from websockets.sync.client import connect
 
+from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts
 from pisyft.learning.models import RNN
 from pisyft.learning.remote import find_names, train_batch
 from pisyft.learning.vectors import to_vector
+from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.frames import PROTOCOL, Failure, Hello, Request, decode, encode
 from pisyft.transport.outbox import Origin
+from tests.helpers import forget_workers
 
 
 @pytest.fixture
@@ -289,6 +292,20 @@ def test_the_names_can_be_neither_removed_nor_replaced(alice, names):
     with refused("cannot be replaced"):
         send(alice, ObjectMessage(forged))
     assert find_names(alice).count == 140
+
+
+def test_the_names_count_for_no_caller_and_outlast_whoever_searched_first(names_folder, hook):
+    limits = ("--limit", "array_values=20000", "--limit", "objects_mb_together=1")
+    with Lab(names_folder, ["gina"], worker_options=limits) as lab:
+        for _ in range(2):
+            forget_workers(hook, "gina")
+            notebook = WebsocketClientWorker(hook, *lab.addresses["gina"], id="gina")
+            kept = [torch.zeros(20_000).send(notebook) for _ in range(12)]  # nearly all of the one MB
+            letters = find_names(notebook).letters
+            assert letters.shape.numel() > 20_000, "more than a tensor of a caller's may have"
+            assert letters[-1].shape == (280, 57), "a view of them takes no memory"
+            kept.clear()
+            notebook.close()
 
 
 def test_a_pointer_to_names_does_not_become_public_by_being_sent_back(alice, names):
