@@ -76,13 +76,22 @@ class Contribution:
         """
         self._rounds.check_model(round_id, training, layout_of(model, length))
 
-    def keep(self, model: nn.Module, change: np.ndarray, names: int, training: str) -> None:
+    @property
+    def forgotten(self) -> int:
+        """How often `forget` was called."""
+        return self._rounds.forgotten
+
+    def keep(self, model: nn.Module, change: np.ndarray, names: int, training: str, forgotten: int) -> None:
         """Keep what a training has changed, float, until a round asks for it.
 
+        Args:
+            forgotten: what that was when the training began.
+
         Raises:
+            Refused: the owner has had it forgotten since.
             GivenAway: exactly the same has been part of another sum. Another seed helps.
         """
-        self._rounds.keep(Update(change, names, layout_of(model, len(change)), training))
+        self._rounds.keep(Update(change, names, layout_of(model, len(change)), training), forgotten)
 
     def aggregate(self, calling: Calling, round: str, step: str, message: dict) -> dict:
         """Take a step of a secure sum (see `aggregation.protocol`); the step `give up` forgets the round.

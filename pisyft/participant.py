@@ -19,7 +19,7 @@ from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
-from pisyft.learning.floors import LossInBlocks, in_own_order
+from pisyft.learning.floors import LossInBlocks, diverged_in_blocks, in_own_order
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
 from pisyft.learning.questions import Questions
@@ -162,7 +162,8 @@ class Participant:
         Raises:
             GetNotPermittedError: there are too few names, or the settings would have it train on too few; or there were
                 too many questions today.
-            Refused: the round under way is about another training: other parameters, or other settings.
+            Refused: the round under way is about another training: other parameters, or other settings; or its owner
+                has meanwhile dropped what was learned.
             GivenAway: a training exactly like this one has been part of another sum.
             Diverged: the loss is not finite.
             ValueError: an unknown model or setting, or parameters that do not fit.
@@ -170,25 +171,22 @@ class Participant:
         self._take_added_names()
         names = self._enough_names(TRAIN)
         chosen = self._own_settings(settings, len(names))
+        forgotten = self._contribution.forgotten
         made, start = self._make_model(model), _vector(weights)
         training = digest_of_training(weights, model, asdict(TrainingSettings.from_values(settings)))
         losses = LossInBlocks(calling.report, self._floor)
-        if not self._training.acquire(blocking=False):
-            raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
-        try:
+        with self._only_training():
             self._contribution.check(round, made, len(weights), training)
             self._questions.ask(weights, "fit", model, settings=asdict(chosen))
-            with self._busy("training"):
+            try:
                 change, result = self._trainee.train(made, start, chosen, losses.add)
-            if result.names < self._floor:
-                raise NotPermitted(
-                    "floor",
-                    f"{self._worker_id} trains on {self._floor} names or more, and not on {result.names}: take more "
-                    "steps",
-                )
-            self._contribution.keep(made, change.numpy(), len(names), training)
-        finally:
-            self._training.release()
+            except Diverged as error:
+                raise diverged_in_blocks(error, chosen, self._floor) from None
+            try:
+                self._contribution.keep(made, change.numpy(), len(names), training, forgotten)
+            finally:
+                if self._contribution.forgotten != forgotten:
+                    self._trainee.control = None
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}
 
     def evaluate(
@@ -221,8 +219,11 @@ class Participant:
             own = self._enough_names(TRAIN)
             chosen = self._own_settings(alone, len(own))
             self._questions.ask(weights, "evaluate", model, part, settings=asdict(chosen))
-            with self._busy("training"):
-                fit(made, own, chosen, LossInBlocks(calling.report, self._floor).add)
+            with self._only_training():
+                try:
+                    fit(made, own, chosen, LossInBlocks(calling.report, self._floor).add)
+                except Diverged as error:
+                    raise diverged_in_blocks(error, chosen, self._floor) from None
         with self._busy("testing"):
             return count_guesses(made, names, len(self._languages)).with_floor(self._floor).as_answer()
 
@@ -300,6 +301,21 @@ class Participant:
                 self._parts[TRAIN] = self._trainee.names = encode(self._names.train, self._alphabet, self._seed)
 
     @contextmanager
+    def _only_training(self) -> Iterator[None]:
+        """The one training that is under way.
+
+        Raises:
+            GetNotPermittedError: there is another.
+        """
+        if not self._training.acquire(blocking=False):
+            raise NotPermitted("busy", f"{self._worker_id} is training for another round: wait until it has finished")
+        try:
+            with self._busy("training"):
+                yield
+        finally:
+            self._training.release()
+
+    @contextmanager
     def _busy(self, doing: str) -> Iterator[None]:
         """What `describe` tells meanwhile."""
         self._at_work.append(doing)
@@ -344,12 +360,18 @@ class Participant:
         """The settings for a training on so many names, which nobody else knows the order of.
 
         Raises:
-            GetNotPermittedError: it would take longer, or more memory, than the worker's limits allow.
+            GetNotPermittedError: it would be on too few of them, or take longer, or more memory, than the worker's
+                limits allow.
             ValueError: an unknown setting, or a value that it cannot have.
         """
         chosen = TrainingSettings.from_values(settings)
         if over := self._limits.against(chosen, names, self._worker_id):
             raise NotPermitted("limit", f"{over}; its owner can raise it, in [limits] of classroom.toml")
+        if (trained_on := chosen.names(names)) < self._floor:
+            raise NotPermitted(
+                "floor",
+                f"{self._worker_id} trains on {self._floor} names or more, and not on {trained_on}: take more steps",
+            )
         return in_own_order(chosen, self._seed)
 
     def _make_model(self, name: str) -> Model:

@@ -13,6 +13,7 @@ from syft.exceptions import GetNotPermittedError
 import pisyft.contribution
 from pisyft import participant
 from pisyft.aggregation.agreement import Ledger
+from pisyft.aggregation.errors import Refused
 from pisyft.aggregation.rounds import new_agreement
 from pisyft.classroom import DEFAULT_FLOOR
 from pisyft.learning import floors
@@ -50,8 +51,8 @@ class Contribution(pisyft.contribution.Contribution):
         super().__init__(Ledger("alice", ["bob"]))
         self.kept: list[tuple[np.ndarray, int]] = []
 
-    def keep(self, model, change, names, training) -> None:
-        super().keep(model, change, names, training)
+    def keep(self, model, change, names, training, forgotten) -> None:
+        super().keep(model, change, names, training, forgotten)
         self.kept.append((change, names))
 
 
@@ -141,6 +142,46 @@ def test_a_training_on_too_few_names_is_refused_and_leaves_nothing(alice, kept):
     with pytest.raises(GetNotPermittedError, match="trains on 10 names or more, and not on 9"):
         fit(alice, batch_size=9, steps=1)
     assert kept == []
+
+
+def test_a_training_on_too_few_names_is_refused_before_it_can_tell_anything_of_them(alice, kept):
+    poisoned = np.full_like(weights(), np.nan)
+    with pytest.raises(GetNotPermittedError, match="trains on 10 names or more, and not on 1:"):
+        fit(alice, start=poisoned, batch_size=1, steps=1)
+    with pytest.raises(GetNotPermittedError, match="trains on 10 names or more, and not on 1:"):
+        alice.evaluate(calling(), poisoned, alone={"batch_size": 1, "steps": 1})
+    assert kept == []
+
+
+@pytest.mark.parametrize(("batch_size", "step", "told"), [(1, 1, 10), (1, 10, 10), (1, 11, 20), (4, 2, 3), (16, 5, 5)])
+def test_where_a_training_diverged_is_told_in_blocks_of_enough_names(alice, monkeypatch, batch_size, step, told):
+    """A model can be made to diverge at a name with a certain letter."""
+
+    def diverge(*arguments):
+        raise Diverged(step, float("nan"))
+
+    monkeypatch.setattr(alice._trainee, "train", diverge)
+    monkeypatch.setattr(participant, "fit", diverge)
+    with pytest.raises(Diverged, match=f"at step {told};"):
+        fit(alice, batch_size=batch_size)
+    with pytest.raises(Diverged, match=f"at step {told};"):
+        alice.evaluate(calling(), weights(), alone={"batch_size": batch_size})
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
+def test_what_is_learned_while_its_owner_has_it_forgotten_is_not_kept(alice, kept, monkeypatch, strategy):
+    train = alice._trainee.train
+
+    def forgotten_meanwhile(*arguments):
+        learned = train(*arguments)
+        alice.forget()
+        return learned
+
+    monkeypatch.setattr(alice._trainee, "train", forgotten_meanwhile)
+    start = weights() if strategy == "fedavg" else np.concatenate((weights(), np.zeros_like(weights())))
+    with pytest.raises(Refused, match="alice has dropped what it learned meanwhile"):
+        fit(alice, start=start)
+    assert kept == [] and alice._contribution._rounds.update is None and alice._trainee.control is None
 
 
 def test_a_diverging_run_names_the_step_and_leaves_no_update(alice, kept):

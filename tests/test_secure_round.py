@@ -80,7 +80,8 @@ def test_who_watches_is_told_every_step_and_that_training_comes_before_the_uploa
         assert [each.step for each in of_worker if isinstance(each, Answered)] == steps
         assert trained == list(range(2, 2 + len(trained)))  # after join and share
         finished = of_worker[trained[-1]]
-        assert finished.finished and finished.of == 40 * 32
+        held = federation.descriptions[worker]["train"]
+        assert finished.finished and finished.names == finished.of == settings(steps=40).names(held)
 
 
 def test_who_watches_is_told_of_one_that_is_lost_and_why(federation, message):

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
@@ -153,7 +152,6 @@ class _Given(NamedTuple):
     """Where an update was given away."""
 
     round: str
-    protocol: str
     participants: tuple[str, ...]
 
 
@@ -220,8 +218,8 @@ class Ledger:
     def give(self, agreement: Agreement, update: str) -> None:
         """Remember that an update is given away now, before it is.
 
-        The same update may go into a second additive sum over the same participants, which is the same sum. It may not
-        go into any other: with masks, who vanishes changes the sum.
+        Once, whatever the protocol: a second sum over the same participants is another one, since one of the others may
+        have been asked to train with another seed, or have more names now.
 
         Args:
             update: the digest of the update.
@@ -233,7 +231,7 @@ class Ledger:
         if self._path is not None:
             entry = {"round": agreement.round, "protocol": agreement.protocol, "participants": agreement.participants}
             self._append({"update": update, **entry})
-        self._remember(update, agreement.round, agreement.protocol, agreement.participants)
+        self._remember(update, agreement.round, agreement.participants)
 
     def check_given(self, agreement: Agreement, update: str) -> None:
         """Make sure that `give` would not refuse an update.
@@ -242,18 +240,16 @@ class Ledger:
             GivenAway: it was given away before.
         """
         earlier = self._given.get(update)
-        if earlier is not None and not (
-            earlier.protocol == agreement.protocol == "additive" and earlier.participants == agreement.participants
-        ):
+        if earlier is not None:
             raise GivenAway(
                 f"{self.me} has given this update away in round {earlier.round[:8]} already, over "
                 f"{', '.join(earlier.participants)}. The difference to a sum over "
                 f"{', '.join(agreement.participants)} could be one Pi's update: train again, with another seed"
             )
 
-    def _remember(self, update: str, round_id: str, protocol: str, participants: Sequence[str]) -> None:
+    def _remember(self, update: str, round_id: str, participants: Sequence[str]) -> None:
         same = tuple(participants)
-        self._given[update] = _Given(round_id, sys.intern(protocol), self._participants.setdefault(same, same))
+        self._given[update] = _Given(round_id, self._participants.setdefault(same, same))
         self._rounds.add(round_id)
 
     def _append(self, entry: dict) -> None:
@@ -269,7 +265,7 @@ class Ledger:
         for line in path.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
-                self._remember(entry["update"], entry["round"], entry["protocol"], entry["participants"])
+                self._remember(entry["update"], entry["round"], entry["participants"])
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # half a line: written before the power cut, so that nothing was given away for it
 

@@ -187,6 +187,17 @@ class MasksContributor(Contributor):
         left = len(self.agreement.participants) - len(gone)
         if left < self.minimum:
             raise Refused(f"{self.name}: a sum of {left} updates, and {self.me} helps with {self.minimum} at least")
+        # Each Pi sees other shares, if the coordinator likes. With too few left of those that it has put masks on for,
+        # they come off its upload while it is said to be in a sum with others (Bonawitz et al. 2017, figure 4, round 3:
+        # at least t of those who sent shares).
+        among, group = len({self.me, *self._key_shares} - set(gone)), group_size(len(self.agreement.participants))
+        everybody = group == len(self.agreement.participants)
+        needed = max(self.agreement.threshold, self.minimum) if everybody else self.agreement.threshold
+        if among < needed:
+            raise Refused(
+                f"{self.name}: of those whose masks it has on, {among} are left with {self.me}, and {needed} must be; "
+                "did the coordinator tell it of everybody?"
+            )
         self._gone = gone
         return self.signer.sign(_signed_gone(self.agreement, gone)) if self.signer else b""
 

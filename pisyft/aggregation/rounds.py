@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Iterable, Mapping
@@ -119,8 +118,8 @@ class Update:
 
     @property
     def digest(self) -> str:
-        """The same for the same training only."""
-        return hashlib.sha256(f"{self.model} {self.weight} {digest_of_values(self.values)}".encode()).hexdigest()
+        """The same for the same values, whatever training has come to them: settings may differ that change nothing."""
+        return digest_of_values(self.values + 0.0)  # of -0.0, which is equal, 0.0 is made
 
 
 class Rounds:
@@ -137,6 +136,7 @@ class Rounds:
         self._lock = threading.RLock()
         self._contributor: Contributor | None = None
         self._update: Update | None = None
+        self._forgotten = 0
 
     @property
     def update(self) -> Update | None:
@@ -149,13 +149,24 @@ class Rounds:
         contributor = self._contributor
         return None if contributor is None else contributor.agreement.round
 
-    def keep(self, update: Update) -> None:
+    @property
+    def forgotten(self) -> int:
+        """How often `forget` was called."""
+        return self._forgotten
+
+    def keep(self, update: Update, forgotten: int | None = None) -> None:
         """Keep what a training has left, for the round that asks for it.
 
+        Args:
+            forgotten: what that was when the training began.
+
         Raises:
-            GivenAway: the same was given away before, and not for the same sum as the round under way.
+            Refused: `forget` was called since.
+            GivenAway: the same was given away before, and there is a round under way.
         """
         with self._lock:
+            if forgotten not in (None, self._forgotten):
+                raise Refused(f"{self.ledger.me} has dropped what it learned meanwhile: its owner wanted that")
             self._update = update
             if self._contributor is not None:
                 self.ledger.check_given(self._contributor.agreement, update.digest)
@@ -200,6 +211,7 @@ class Rounds:
         with self._lock:
             self.abandon()
             self._update = None
+            self._forgotten += 1
 
     def check_model(self, round_id: str, model: str, layout: Layout) -> None:
         """Make sure that a training for a round begins with what was agreed on. Knows nothing of other rounds.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pisyft.learning.training import TrainingSettings
+from pisyft.learning.training import Diverged, TrainingSettings
 
 # How often a worker tells how far it is.
 _REPORT_SECONDS = 0.2
@@ -16,6 +16,15 @@ _REPORT_SECONDS = 0.2
 def told(figure: float) -> float:
     """A mean as it is told: four digits. A model can be made so that the others say of each name what it is."""
     return float(f"{figure:.4g}")
+
+
+def diverged_in_blocks(error: Diverged, settings: TrainingSettings, floor: int) -> Diverged:
+    """What is told of a training that diverged: after which names, in blocks of the floor or more.
+
+    A model can be made so that it diverges at a name with a certain letter: with the step, that would be one name.
+    """
+    block = -(-floor // settings.batch_size)
+    return Diverged(-(-error.step // block) * block, error.loss)
 
 
 class LossInBlocks:

@@ -102,8 +102,11 @@ class TrainingSettings:
             raise ValueError(f"a batch of {self.batch_size} names cannot be: take 1 or more")
 
     def names(self, held: int) -> int:
-        """On about how many names somebody trains who holds so many; those of a second pass count again."""
-        return self.steps * self.batch_size if self.steps is not None else round(self.passes * held)
+        """On how many names somebody trains who holds so many; those of a second pass count again."""
+        per_pass, steps = -(-held // self.batch_size), _steps(held, self)
+        begin = self.round * steps % per_pass
+        whole_passes = (begin + steps) // per_pass  # each ends with a batch that may be smaller
+        return steps * self.batch_size - whole_passes * (per_pass * self.batch_size - held)
 
 
 def check_schedule(schedule: str) -> None:

@@ -15,7 +15,7 @@ from pisyft.aggregation.agreement import (
     least_threshold,
     new_round_id,
 )
-from pisyft.aggregation.errors import Refused
+from pisyft.aggregation.errors import GivenAway, Refused
 from tests.aggregation.parties import agree
 
 NAMES = ["alice", "bob", "carol"]
@@ -141,9 +141,13 @@ def test_with_masks_not_even_with_the_same_participants(ledger):
         ledger.give(agree("masks", NAMES), "my update")
 
 
-def test_the_same_additive_sum_may_be_made_again(ledger):
-    for _ in range(3):
-        ledger.give(agree("additive", NAMES), "my update")
+@pytest.mark.parametrize("protocol", ["additive", "masks"])
+def test_nor_into_another_sum_over_the_same_participants(ledger, protocol):
+    """The others may have been asked to train with another seed: the difference is theirs."""
+    ledger.give(agree(protocol, NAMES), "my update")
+
+    with pytest.raises(GivenAway, match="given this update away"):
+        ledger.give(agree(protocol, NAMES), "my update")
 
 
 def test_another_update_may_go_into_another_sum(ledger):

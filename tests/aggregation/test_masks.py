@@ -248,6 +248,41 @@ def test_a_pi_helps_with_no_sum_below_its_own_minimum():
         run_round(agree("masks", parties, threshold=3), parties, vanishing(("pi03", UPLOAD), ("pi04", UPLOAD)))
 
 
+@pytest.mark.parametrize("signing", [False, True])
+def test_a_pi_that_was_shown_one_other_only_does_not_take_that_ones_masks_off(signing):
+    """The coordinator keeps carol's shares from alice, and says that bob is gone: alice's upload would be bare."""
+    names = NAMES[:3]
+    parties, agreement = make_parties(names), agree("masks", names)
+    parties = with_signers(parties) if signing else parties
+
+    def ask(name: str, step: str, message: dict) -> dict:
+        return parties[name].answer(step, agreement.round, message)[0]
+
+    keys = {name: ask(name, JOIN, agreement.as_message()) for name in names}
+    around = {name: {other: keys[other] for other in names if other != name} for name in names}
+    sealed = {name: ask(name, SHARE, {"keys": around[name]})["sealed"] for name in names}
+    ask("alice", UPLOAD, {"sealed": {"bob": sealed["bob"]["alice"]}})
+    ask("carol", UPLOAD, {"sealed": {name: sealed[name]["carol"] for name in ("alice", "bob")}})
+
+    with pytest.raises(Refused, match="of those whose masks it has on, 1 are left with alice, and 2 must be"):
+        ask("alice", CONFIRM, {"gone": ["bob"]})
+
+
+def test_a_pi_asks_for_its_minimum_among_those_whose_masks_it_has_on():
+    """One of four is kept from her: her sum would be over three, though nobody is gone."""
+    parties, agreement = make_parties(NAMES, minimum=4), agree("masks", NAMES, threshold=3)
+    keys = {name: parties[name].answer(JOIN, agreement.round, agreement.as_message())[0] for name in NAMES}
+    sealed = {}
+    for name in NAMES:
+        around = {other: keys[other] for other in NAMES if other != name}
+        sealed[name] = parties[name].answer(SHARE, agreement.round, {"keys": around})[0]["sealed"]
+    shown = {name: sealed[name]["alice"] for name in ("bob", "carol")}
+    parties["alice"].answer(UPLOAD, agreement.round, {"sealed": shown})
+
+    with pytest.raises(Refused, match="3 are left with alice, and 4 must be"):
+        parties["alice"].answer(CONFIRM, agreement.round, {"gone": []})
+
+
 def test_half_the_pis_told_one_thing_and_half_another_give_no_secret_twice():
     """Without signatures, the threshold alone: nobody's seed and key both reach it."""
     play = Play()

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pisyft.aggregation.agreement import Ledger
@@ -11,7 +13,7 @@ from pisyft.aggregation.errors import Refused, RoundAborted
 from pisyft.aggregation.protocol import JOIN, SHARE, UPLOAD
 from pisyft.aggregation.rounds import PROTOCOLS, Rounds
 from pisyft.aggregation.simulation import run_round
-from tests.aggregation.parties import agree, ids, make_parties, vanishing
+from tests.aggregation.parties import agree, ids, make_parties, update_of, vanishing
 from tests.helpers import wait_until
 
 SECURE = ("additive", "masks")
@@ -74,6 +76,28 @@ def test_after_a_refusal_nothing_is_left_of_the_round():
     with pytest.raises(Refused):
         rounds.answer(SHARE, round_id, {"keys": {}})
     assert rounds.running is None
+
+
+@pytest.mark.parametrize("protocol", SECURE)
+def test_the_same_values_are_given_away_once_whatever_training_they_are_said_to_come_from(protocol):
+    """Settings that change nothing make another training of it: clip=1e30."""
+    parties = make_parties(ids(3))
+    updates = {name: update_of(party) for name, party in parties.items()}
+    run_round(agree(protocol, parties), parties)
+
+    other = {name: replace(update, model="the same, said otherwise") for name, update in updates.items()}
+    for name, party in parties.items():
+        party.keep(other[name])
+    two = dict(list(parties.items())[:2])
+    with pytest.raises(RoundAborted, match="given this update away"):
+        run_round(replace(agree(protocol, two), model="the same, said otherwise"), two)
+
+
+def test_zeros_are_the_same_with_either_sign():
+    update = update_of(make_parties(["alice"])["alice"])
+    values = np.zeros(3)
+
+    assert replace(update, values=values).digest == replace(update, values=-values).digest
 
 
 def test_an_update_outlives_a_round_that_is_given_up():

@@ -153,9 +153,11 @@ def test_training_alone_and_evaluating_on_the_same_names(whoever, weights):
 
 @pytest.mark.parametrize("settings", [{"steps": 1, "batch_size": 1}, {"passes": 0.01, "batch_size": 2}, {"steps": 0}])
 def test_a_training_on_one_name_or_none(whoever, weights, settings):
-    """Wants a change that one name has made. What is given away is about ten names at least."""
+    """Wants a change that one name has made, or what it makes of a test: all is about ten names at least."""
     with refused("10 names"):
         fit(whoever, weights, **settings)
+    with refused("10 names"):
+        whoever.call("evaluate", weights=weights, alone=settings)
 
 
 def test_a_training_on_the_names_in_a_known_order(whoever, weights):

@@ -316,7 +316,7 @@ class _Learner(Contribution):
 
     update: Update
 
-    def keep(self, model, change, names, training) -> None:
+    def keep(self, model, change, names, training, forgotten) -> None:
         self.update = Update(change, names, {}, "")
 
 

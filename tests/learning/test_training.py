@@ -53,6 +53,17 @@ def test_a_pass_is_every_name_once_and_the_last_batch_may_be_smaller(size, sizes
     assert sorted(name for batch in shuffled for name in spell(batch)) == sorted(spell(names))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize(
+    "asked", [{"steps": 0}, {"steps": 1}, {"steps": 4}, {"passes": 0.4}, {"passes": 1}, {"passes": 2.5}]
+)
+def test_how_many_names_there_will_be_is_known_before(size, asked):
+    names = encode(NAMES)
+    for number in range(7):
+        settings = TrainingSettings(batch_size=size, round=number, **asked)
+        assert settings.names(len(names)) == sum(map(len, batches(names, settings)))
+
+
 def test_every_pass_is_shuffled_anew_and_the_same_seed_shuffles_alike():
     names = encode({"Letters": list("abcdefghijklmnopqrstuvwxyz")})
     settings = TrainingSettings(batch_size=26, passes=2, seed=3)
