@@ -63,6 +63,10 @@ class Proxy:
                 _close(each)
             self._open.clear()
 
+    def lead_to(self, target: tuple[str, int]) -> None:
+        """Pass on what connects from now on to another target, as somebody who gets in between does."""
+        self._target = target
+
     def part(self) -> None:
         """Let nothing through in either direction until `heal()`; what is sent meanwhile arrives then, as with TCP."""
         self._whole.clear()

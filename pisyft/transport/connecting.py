@@ -128,14 +128,14 @@ class Destination:
                 logger=WIRE,
             )
             try:
+                if self._verifier:
+                    self._verifier.check(connection.socket, self._id, host, port)
                 return connection, self._greet(connection, deadline, peer_of)
             except BaseException:
                 connection.close()
                 raise
 
     def _greet(self, connection: ClientConnection, deadline: float, peer_of: Id | None) -> Welcome:
-        if self._verifier:
-            self._verifier.check(connection.socket, f"{self._id} at {self.address}")
         if connection.subprotocol != PROTOCOL:
             raise ProtocolError("it did not agree to speak it")
         connection.send(encode(Hello(self._session, "me" if peer_of is None else peer_of, peer_of is not None)))

@@ -1,4 +1,4 @@
-"""TLS between two workers: a certificate is checked against an authority, or against the one that was seen first."""
+"""TLS between two workers: a certificate is checked against an authority, or against the first that was seen there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import ssl
 from pathlib import Path
 
 from pisyft.credentials import NO_TICKETS
+from pisyft.transport.frames import Id
 
 logger = logging.getLogger(__name__)
 # For websockets, which would log headers, tokens among them, and what is in messages.
 WIRE = logging.getLogger("pisyft.transport.wire")
 WIRE.setLevel(logging.INFO)
+
+# The SHA-256 of the certificate that was seen first, by worker, host and port, of all clients of this process: a
+# notebook's cell that is run again makes a new client, which must not believe another certificate. Nothing is written
+# down: the next process believes what it sees first.
+_seen_first: dict[tuple[Id, str, int], bytes] = {}
 
 
 def server_context(cert_path: str | Path, key_path: str | Path) -> ssl.SSLContext:
@@ -26,19 +32,33 @@ def server_context(cert_path: str | Path, key_path: str | Path) -> ssl.SSLContex
     return context
 
 
+class OtherCertificate(ssl.SSLError):
+    """A worker shows another certificate than the one that was seen first.
+
+    Args:
+        seen, pinned: the SHA-256 of the certificate, and of the one that was expected.
+    """
+
+    def __init__(self, seen: bytes, pinned: bytes) -> None:
+        super().__init__(
+            f"it shows another certificate than at first (SHA-256 {seen.hex(':')} now, {pinned.hex(':')} then)"
+        )
+
+
 class Verifier:
     """Checks the certificates of one worker.
 
     With an authority's certificate, the worker's must be signed by it and carry the worker's host name. Without one,
-    which is all that PySyft's `secure=True` says, the first certificate seen is trusted and every later one must be
-    the same, as ssh does it (RFC 4251, section 4.1): whoever gets in between later on is noticed.
+    which is all that PySyft's `secure=True` says, the first certificate that a worker shows at an address is trusted,
+    and every later one must be the same until this process ends: whoever gets in between meanwhile is noticed. That is
+    trust on first use, as ssh has it (RFC 4251, section 4.1), without its file of known hosts: who is in between when
+    a process connects for the first time is believed.
 
     Args:
         ca_path: file with the authority's certificate.
     """
 
     def __init__(self, ca_path: str | Path | None = None) -> None:
-        self._pinned: bytes | None = None
         self._has_authority = ca_path is not None
         self.context = ssl.create_default_context(cafile=None if ca_path is None else str(ca_path))
         if not self._has_authority:
@@ -46,25 +66,28 @@ class Verifier:
             self.context.check_hostname = False
             self.context.verify_mode = ssl.CERT_NONE
 
-    def check(self, connection: socket.socket, name: str) -> None:
-        """Check the certificate that a connection was made with.
-
-        Args:
-            name: the worker's, for the log.
+    def check(self, connection: socket.socket, worker: Id, host: str, port: int) -> None:
+        """Check the certificate that a connection to a worker was made with.
 
         Raises:
-            ssl.SSLCertVerificationError: it is another one than before.
+            OtherCertificate: another one was seen there before.
         """
         if self._has_authority:
             return  # the handshake has checked it
         assert isinstance(connection, ssl.SSLSocket)
         certificate = connection.getpeercert(binary_form=True)
         fingerprint = hashlib.sha256(certificate or b"").digest()
-        if self._pinned is None:
-            self._pinned = fingerprint
-            logger.warning("trusting the certificate of %s at first sight: SHA-256 %s", name, fingerprint.hex(":"))
-        elif not hmac.compare_digest(self._pinned, fingerprint):
-            raise ssl.SSLCertVerificationError("its certificate is another one than before")
+        pinned = _seen_first.setdefault((worker, host, port), fingerprint)
+        if pinned is fingerprint:
+            logger.warning(
+                "trusting the certificate of %s at %s:%d at first sight: SHA-256 %s",
+                worker,
+                host,
+                port,
+                fingerprint.hex(":"),
+            )
+        elif not hmac.compare_digest(pinned, fingerprint):
+            raise OtherCertificate(fingerprint, pinned)
 
 
 # OpenSSL's X509_V_ERR_*: not yet valid, expired, of another authority, of another name.
@@ -73,7 +96,14 @@ _NOT_YET, _EXPIRED, _OTHER_AUTHORITY, _OTHER_NAME = {9}, {10}, {18, 19, 20, 21},
 
 def why_not_trusted(error: ssl.SSLError) -> tuple[str, str]:
     """What is wrong with the worker that a TLS handshake failed with, and what to do."""
-    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code else None
+    if isinstance(error, OtherCertificate):
+        return (
+            error.args[0],
+            "Somebody may be in between. If its owner has given it a new one, compare them and start this Python, "
+            "or the notebook's kernel, again.",
+        )
+    # Errors of ssl's own have a code and a reason; those that are made by hand have neither.
+    code = getattr(error, "verify_code", None)
     if code in _OTHER_NAME:
         return "its certificate is another one's", "Is the address of another Pi in classroom.toml?"
     if code in _OTHER_AUTHORITY:
@@ -87,7 +117,7 @@ def why_not_trusted(error: ssl.SSLError) -> tuple[str, str]:
         )
     if isinstance(error, ssl.SSLEOFError):
         return "it does not speak TLS", "Start it with --classroom, as you connect with a classroom's certificates."
-    reason = error.reason or (error.args and error.args[-1]) or error
+    reason = getattr(error, "reason", None) or (error.args and error.args[-1]) or error
     return f"TLS failed ({reason})", "Check that it is started with a certificate, and with the one that is expected."
 
 
