@@ -28,6 +28,7 @@ from pisyft.transport.errors import (
     ProtocolError,
     TransportError,
     UnknownPeer,
+    UntrustedWorker,
     WorkerLost,
     WorkerRestarted,
     WorkerTimeout,
@@ -48,13 +49,12 @@ from pisyft.transport.frames import (
 )
 from pisyft.transport.operation import Operation
 from pisyft.transport.outbox import Origin, Outbox
+from pisyft.transport.patience import Patience, limit_unacknowledged
 from pisyft.transport.serialization import read_answer
 from pisyft.transport.turn import Turn
 from pisyft.transport.values import pack, unpack
 
 TIMEOUT_SECONDS = 60
-# After a connection broke: how often it is made again, and how long in between.
-_RECONNECT_AFTER_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
 
 class WebsocketClientWorker(BaseWorker):
@@ -76,10 +76,11 @@ class WebsocketClientWorker(BaseWorker):
         port: TCP port of the worker.
         secure: use TLS.
         ca_path: file with the certificate of the authority that signed the worker's; without it, the certificate that
-            the worker shows first is trusted from then on.
+            a worker of this id shows first at this address is trusted until this process ends.
         credentials: who calls, and whom to believe: TLS on both sides, with the certificates of a classroom.
         id: the worker's id, which must be the one it was started with.
-        timeout: seconds to wait for a connection, and for each answer (default 60).
+        timeout: seconds to wait for a connection, and for each answer (default 60). On Linux also for a worker that
+            takes nothing of what is sent to it, 5 s at least.
         wait: wait for every operation, so that errors are raised where they were made. For debugging; the environment
             variable PISYFT_WAIT=1 does it for all workers.
         is_client_worker, log_msgs, verbose, data: as for every PySyft worker.
@@ -281,6 +282,7 @@ class WebsocketClientWorker(BaseWorker):
 
     def _send_outbox(self) -> None:
         assert self._connection is not None
+        limit_unacknowledged(self._connection.socket, self.timeout)  # which may have been changed
         for data in self._outbox.take():
             self._connection.send(data)
             self.bytes_sent += len(data)
@@ -300,14 +302,14 @@ class WebsocketClientWorker(BaseWorker):
 
     def _exchange(self, number: int, report: Callable[[object], object] | None = None) -> Result | Failure:
         """Send everything, over as many connections as it takes, and wait for the answer to request `number`."""
-        deadline = time.monotonic() + self.timeout
+        patience = Patience(self.timeout)
         broken: Exception | None = None
-        for pause in _RECONNECT_AFTER_SECONDS:
+        while True:
             try:
                 if self._connection is None:
-                    self._open(deadline)
+                    self._open(patience.deadline)
                 self._send_outbox()
-                return self._answer_to(number, deadline, report)
+                return self._answer_to(number, patience, report)
             except WorkerRestarted:
                 raise
             except TransportError as error:
@@ -316,12 +318,7 @@ class WebsocketClientWorker(BaseWorker):
                     raise
                 broken = error
             except TimeoutError as error:
-                raise WorkerTimeout(
-                    self.id,
-                    self.address,
-                    f"no answer within {self.timeout:g} s",
-                    "It may still be at work: raise timeout=, or look at its log.",
-                ) from error
+                raise self._timed_out() from error
             except (ConnectionClosed, ProtocolError) as error:
                 self._drop_connection()
                 if (exceeded := self._limit_exceeded(error)) is not None:
@@ -329,16 +326,27 @@ class WebsocketClientWorker(BaseWorker):
                     self._outbox.clear()
                     raise exceeded from error
                 broken = error
-            if time.monotonic() + pause > deadline:
+            if not patience.pause():
                 break
-            time.sleep(pause)
         self._outbox.withdraw(number)
+        if isinstance(broken, UntrustedWorker):
+            raise broken
+        if isinstance(broken, ConnectionClosed) and not patience.left_seconds:
+            raise self._timed_out() from broken
         raise WorkerLost(
             self.id,
             self.address,
             "the connection broke during a call and cannot be made again",
             "Was the worker stopped, or switched off? Look at the end of its log.",
         ) from broken
+
+    def _timed_out(self) -> WorkerTimeout:
+        return WorkerTimeout(
+            self.id,
+            self.address,
+            f"no answer within {self.timeout:g} s",
+            "It may still be at work: raise timeout=, or look at its log.",
+        )
 
     def _limit_exceeded(self, error: Exception) -> LimitExceeded | None:
         """What to tell, if the worker has closed the connection since a limit was exceeded."""
@@ -353,11 +361,11 @@ class WebsocketClientWorker(BaseWorker):
         return LimitExceeded(self.id, self.address, problem, RAISE_LIMIT)
 
     def _answer_to(
-        self, number: int, deadline: float, report: Callable[[object], object] | None = None
+        self, number: int, patience: Patience, report: Callable[[object], object] | None = None
     ) -> Result | Failure:
         assert self._connection is not None
         while True:
-            data = self._connection.recv(timeout=max(0.0, deadline - time.monotonic()))
+            data = self._connection.recv(timeout=patience.left_seconds)
             self.bytes_received += len(data)
             frame: Frame = decode(data)
             if not isinstance(frame, (Result, Failure, Progress)):
@@ -366,9 +374,9 @@ class WebsocketClientWorker(BaseWorker):
                 continue  # an answer to an earlier request, which timed out
             if not isinstance(frame, Progress):
                 return frame
-            deadline = time.monotonic() + self.timeout
             if report is not None:
                 report(unpack(frame.value))
+            patience.hear()
 
     # What PySyft's client offers beside messages
 

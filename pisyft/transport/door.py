@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import logging
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pisyft.limits import Limits
+from pisyft.transport.patience import limit_unacknowledged
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class Door:
 
         def attend(caller: socket.socket, address: Address) -> None:
             try:
-                with contextlib.suppress(OSError):
-                    caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+                limit_unacknowledged(caller, _UNACKNOWLEDGED_SECONDS)
                 handle(self._secured(caller, address) if self._tls else caller, address)
             finally:
                 self.leave(address)

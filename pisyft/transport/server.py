@@ -41,7 +41,7 @@ from pisyft.transport.frames import (
     encode,
 )
 from pisyft.transport.greeting import Caller, Greeter, NotLetIn
-from pisyft.transport.sessions import Sessions
+from pisyft.transport.sessions import Session, Sessions
 from pisyft.transport.store import WorkerStore
 from pisyft.transport.tls import WIRE, server_context
 from pisyft.transport.turn import Turn
@@ -239,11 +239,11 @@ class WebsocketServerWorker(VirtualWorker):
             serving.caller, session_name = self._greeter.greet(connection)
             serving.is_greeted = True
             self._take_down("connect")
-            with self._sessions.joined((serving.caller, session_name)) as session:
+            with self._sessions.joined((serving.caller, session_name), connection.send) as session:
                 self.object_store.serving.holding = session.holding
                 while (data := self._next_message(connection)) is not None:
                     for request in _requests(decode(data), self._limits.operations_per_message):
-                        answer = session.answer(request, lambda request: self._answer(request, connection))
+                        answer = session.answer(request, lambda request: self._answer(request, session))
                         if answer is not None:
                             connection.send(encode(answer))
         except ConnectionClosed:
@@ -278,13 +278,13 @@ class WebsocketServerWorker(VirtualWorker):
         logger.warning("closing the connection from %s: %s", connection.remote_address[0], reason)
         connection.close(code, str(reason).encode("ascii", "replace")[:_REASON_BYTES].decode())
 
-    def _answer(self, request: Request | Call, connection: ServerConnection) -> Result | Failure:
+    def _answer(self, request: Request | Call, session: Session) -> Result | Failure:
         """Execute a request or call, and take it down."""
         serving = self._serving
         serving.error, serving.reported = None, 0
         if isinstance(request, Call):
             serving.doing, received = "call", len(request.arguments)
-            answer = self._call_verb(request, connection)
+            answer = self._call_verb(request, session)
         else:
             serving.doing, received = "pointer: delete", len(request.message)
             answer = self._execute(request)
@@ -341,14 +341,16 @@ class WebsocketServerWorker(VirtualWorker):
             return message
         return untrusted.UNCOMPRESSED + untrusted.decompress(message, self._limits.frame_bytes)
 
-    def _call_verb(self, call: Call, connection: ServerConnection) -> Result | Failure:
+    def _call_verb(self, call: Call, session: Session) -> Result | Failure:
         caller = self._caller
 
         def report(value: object) -> None:
             packed = pack(value)
             self._serving.reported += len(packed)
-            with suppress(ConnectionClosed):  # the answer waits for the caller's next connection
-                connection.send(encode(Progress(call.number, packed)))
+            # Over the newest connection, since the one that the call came over may have broken. Where there is none,
+            # this is lost; the answer waits.
+            with suppress(ConnectionClosed):
+                session.send(encode(Progress(call.number, packed)))
 
         try:
             verb = self.find_verb(call.verb, caller)

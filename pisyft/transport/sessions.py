@@ -25,10 +25,12 @@ class Session:
 
     Attributes:
         holding: the objects that the caller has on the worker.
+        send: sends bytes over the caller's newest connection; to nobody, where there is none.
     """
 
     def __init__(self) -> None:
         self.holding = Holding()
+        self.send: Callable[[bytes], object] = _to_nobody
         self._lock = threading.Lock()
         self._number = 0
         self._answer: Result | Failure | None = None
@@ -67,6 +69,10 @@ class Session:
         return execute(request)
 
 
+def _to_nobody(data: bytes) -> None:
+    pass
+
+
 class Sessions:
     """The sessions of all callers, by who they are and the random bytes in their `Hello`."""
 
@@ -75,11 +81,16 @@ class Sessions:
         self._lock = threading.Lock()
 
     @contextmanager
-    def joined(self, name: Hashable) -> Iterator[Session]:
-        """The session of that name, for a connection as long as the `with` lasts."""
+    def joined(self, name: Hashable, send: Callable[[bytes], object]) -> Iterator[Session]:
+        """The session of that name, for a connection as long as the `with` lasts.
+
+        Args:
+            send: sends bytes over that connection.
+        """
         with self._lock:
             session = self._sessions.setdefault(name, Session())
             self._sessions.move_to_end(name)
+            session.send = send
             session.holding.connections += 1
         try:
             yield session
@@ -87,6 +98,8 @@ class Sessions:
             with self._lock:
                 session.holding.connections -= 1
                 session.holding.left = time.monotonic()
+                if not session.holding.connections:
+                    session.send = _to_nobody  # a session is remembered for longer than a connection should be
                 self._forget_the_oldest()
 
     def _forget_the_oldest(self) -> None:

@@ -1,6 +1,7 @@
 """Verbs, called by name over a real connection: arguments, results, progress, failures, and who may call what."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,8 +11,9 @@ from syft.exceptions import GetNotPermittedError
 from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
 from pisyft.transport.client import PeerWorker
 from pisyft.transport.failures import carry
+from pisyft.transport.patience import Patience
 from pisyft.transport.turn import Turn
-from tests.helpers import forget_workers
+from tests.helpers import forget_workers, wait_until
 from tests.proxy import Proxy
 
 WAIT_SECONDS = 60
@@ -45,8 +47,16 @@ class Verbs:
         self.entered.set()
         assert self.leave.wait(WAIT_SECONDS)
 
+    def tell(self, calling, twice: bool = False) -> str:
+        calling.report("begun")
+        if twice:
+            assert self.entered.wait(WAIT_SECONDS)
+            calling.report("still at work")
+        assert self.leave.wait(WAIT_SECONDS)
+        return "done"
+
     def all(self) -> dict:
-        return {"add": self.add, "count": self.count, "fail": self.fail, "wait": self.wait}
+        return {"add": self.add, "count": self.count, "fail": self.fail, "wait": self.wait, "tell": self.tell}
 
 
 @pytest.fixture
@@ -144,3 +154,78 @@ def test_a_call_whose_answer_is_lost_is_executed_once(hook, server, verbs):
             assert verbs.added == 1
         finally:
             client.close()
+
+
+def test_progress_follows_its_caller_to_a_new_connection(hook, server, verbs):
+    """The verb ends when what it told after the break has been heard."""
+    told = []
+
+    def hear(value):
+        told.append(value)
+        if value == "begun":
+            proxy.cut()
+        else:
+            verbs.leave.set()
+
+    def go_on_when_the_call_has_come_again():
+        wait_until(lambda: sessions() and sessions()[0].holding.connections == 2, "the client is there again")
+        verbs.entered.set()
+
+    def sessions():
+        return list(server._sessions._sessions.values())
+
+    forget_workers(hook, "verbal")
+    with Proxy((server.host, server.port)) as proxy:
+        client = WebsocketClientWorker(hook, *proxy.address, id="verbal")
+        watching = threading.Thread(target=go_on_when_the_call_has_come_again)
+        watching.start()
+        try:
+            assert client.call("tell", hear, twice=True) == "done"
+            assert told == ["begun", "still at work"]
+            assert proxy.connections == 2
+        finally:
+            client.close()
+            watching.join(WAIT_SECONDS)
+
+
+def test_a_call_that_was_heard_of_outlasts_a_break_after_more_than_the_time_out(hook, server, verbs, monkeypatch):
+    now, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now() + passed[0])
+
+    def hear(value):
+        passed[0] += 100
+        proxy.cut()
+        verbs.leave.set()
+
+    forget_workers(hook, "verbal")
+    with Proxy((server.host, server.port)) as proxy:
+        client = WebsocketClientWorker(hook, *proxy.address, id="verbal", timeout=60)
+        try:
+            assert client.call("tell", hear) == "done"
+            assert proxy.connections == 2
+        finally:
+            client.close()
+
+
+def test_a_break_that_is_noticed_late_leaves_all_the_time_to_connect_again(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("pisyft.transport.patience.time.monotonic", lambda: now[0])
+    patience = Patience(60)
+    patience.hear()
+    now[0] = 59
+
+    assert patience.pause()
+
+    assert patience.left_seconds == 60
+
+
+def test_a_worker_that_is_not_heard_of_again_is_given_up(monkeypatch):
+    monkeypatch.setattr("pisyft.transport.patience.time.sleep", lambda seconds: None)
+    patience = Patience(60)
+    patience.hear()
+
+    tries = 0
+    while patience.pause():
+        tries += 1
+
+    assert tries == 5

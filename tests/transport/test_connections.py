@@ -1,5 +1,6 @@
 """Connections that cannot be made, break, or lead elsewhere: one clear error each, and nothing happens twice."""
 
+import signal
 import socket
 import threading
 
@@ -18,6 +19,7 @@ from pisyft.transport.errors import (
     WorkerRestarted,
     WorkerTimeout,
 )
+from tests.helpers import PATIENCE_SECONDS
 from tests.proxy import Proxy
 
 
@@ -193,3 +195,30 @@ def test_an_answer_that_takes_too_long(alice):
     assert torch.equal(torch.tensor([3.0]).send(alice).get(), torch.tensor([3.0])), (
         "a late answer is not taken for this"
     )
+
+
+def test_a_worker_that_is_stopped_while_much_is_sent_to_it(start_open_workers, connect, monkeypatch):
+    """More than the system takes for it, so that sending blocks; in a thread, since what blocks cannot fail."""
+    monkeypatch.setattr("pisyft.transport.patience._UNACKNOWLEDGED_SECONDS_AT_LEAST", 0.1)
+    workers = start_open_workers("carol")
+    carol = connect("carol", workers.addresses["carol"], wait=True)
+    raised: list[Exception] = []
+
+    def send_much():
+        try:
+            torch.rand(2**23).send(carol)
+        except Exception as error:
+            raised.append(error)
+
+    workers.processes["carol"].send_signal(signal.SIGSTOP)
+    carol.timeout = 0.5
+    sending = threading.Thread(target=send_much, daemon=True)
+    sending.start()
+    sending.join(PATIENCE_SECONDS)
+    workers.processes["carol"].send_signal(signal.SIGCONT)
+
+    assert [type(error) for error in raised] == [WorkerTimeout]
+    assert "worker carol at 127.0.0.1" in str(raised[0])
+    assert "no answer within 0.5 s" in str(raised[0])
+    carol.timeout = 60
+    assert torch.equal(torch.tensor([3.0]).send(carol).get(), torch.tensor([3.0])), "it can be used again"

@@ -78,8 +78,12 @@ def test_a_repeated_request_waits_for_the_one_that_is_still_executed():
     assert answers == [Result(1, b"slow")] * 2
 
 
+def to_nobody(data: bytes) -> None:
+    pass
+
+
 def join(sessions: Sessions, name: bytes) -> Session:
-    with sessions.joined(name) as session:
+    with sessions.joined(name, to_nobody) as session:
         return session
 
 
@@ -99,7 +103,7 @@ def test_old_sessions_are_forgotten():
 
 def test_a_session_whose_caller_is_connected_is_not_forgotten():
     sessions = Sessions()
-    with sessions.joined(b"first") as first:
+    with sessions.joined(b"first", to_nobody) as first:
         for number in range(300):
             join(sessions, number.to_bytes(2, "big"))
         assert join(sessions, b"first") is first
@@ -108,8 +112,21 @@ def test_a_session_whose_caller_is_connected_is_not_forgotten():
 def test_large_answers_are_not_kept_for_everybody_who_ever_called():
     sessions = Sessions()
     for number in range(20):
-        with sessions.joined(number) as session:
+        with sessions.joined(number, to_nobody) as session:
             session.answer(waiting(1), lambda request: Result(request.number, bytes(2**20)))
 
     assert join(sessions, 19) is session
     assert join(sessions, 0).answer_bytes == 0
+
+
+def test_what_is_sent_goes_over_the_newest_connection_and_none_is_kept_that_ended():
+    sessions = Sessions()
+    first: list[bytes] = []
+    second: list[bytes] = []
+    with sessions.joined(b"me", first.append) as session:
+        session.send(b"one")
+        with sessions.joined(b"me", second.append):
+            session.send(b"two")
+    session.send(b"three")
+
+    assert (first, second) == ([b"one"], [b"two"])
