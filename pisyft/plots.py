@@ -13,17 +13,21 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-# Okabe and Ito's palette, which stays apart for every common kind of colour blindness.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Okabe and Ito's palette, which stays apart for every common kind of colour blindness; without its yellow, which does
+# not from white.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+# With more lines than these, the legend is beside them and not on them.
+_LINES_WITH_LEGEND_INSIDE = 4
+_TOLD_MISTAKE = 0.15  # part of a language's names that are guessed as another one's
 _STYLE: dict = {"font.size": 13, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110}
 
 
 def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = None) -> Figure:
-    """The mean loss on each worker's held-out names after each round, which starts before the first.
+    """The mean loss on each worker's names to choose by after each round, which starts before the first.
 
     Args:
         losses: for each worker, one value for each round and one before them.
-        central: the loss of the same model trained in one place.
+        central: the loss of the same model trained in one place, on the names to test on.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 5), layout="constrained")
@@ -32,13 +36,13 @@ def loss_curve(losses: Mapping[str, Sequence[float]], central: float | None = No
         for (line, colour), (worker, values) in zip(lines, losses.items(), strict=False):
             axes.plot(range(len(values)), values, line, color=colour, label=worker, linewidth=2)
         if central is not None:
-            axes.axhline(central, color="#555555", linestyle="--", label="all names in one place")
+            axes.axhline(central, color="#555555", linestyle="--", label="all names in one place\n(on test names)")
         axes.set_xlabel("round")
         axes.set_ylabel("negative log-likelihood")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(frameon=False)
-        axes.set_title("Loss on names that were held out, round by round", loc="left")
+        _legend(axes, len(losses), "best")
+        axes.set_title("Loss on names to choose by, round by round", loc="left")
     return figure
 
 
@@ -200,9 +204,16 @@ def accuracy_curves(curves: Mapping[str, Sequence[tuple[int, float]]], title: st
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(frameon=False, loc="lower right")
+        _legend(axes, len(curves), "lower right")
         axes.set_title(title, loc="left")
     return figure
+
+
+def _legend(axes: Axes, lines: int, inside: str) -> None:
+    if lines <= _LINES_WITH_LEGEND_INSIDE:
+        axes.legend(frameon=False, loc=inside)
+    else:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def language_bars(before: Sequence[float | None], after: Sequence[float | None], languages: Sequence[str]) -> Figure:
@@ -285,17 +296,18 @@ def _draw_confusion(axes: Axes, confusion: Sequence[Sequence[int]], languages: S
     axes.set_xlabel("guessed")
     axes.set_ylabel("language of the name")
     axes.spines[:].set_visible(False)
-    for index in range(len(languages)):
-        right = parts[index][index]
-        axes.text(
-            index,
-            index,
-            f"{right:.0%}" if sum(confusion[index]) else "–",  # too few names to tell
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="black" if right > 0.5 else "white",
-        )
+    for row, column in itertools.product(range(len(languages)), repeat=2):
+        part, on_diagonal = parts[row][column], row == column
+        if on_diagonal or part >= _TOLD_MISTAKE:
+            axes.text(
+                column,
+                row,
+                f"{part:.0%}" if sum(confusion[row]) else "–",  # too few names to tell
+                ha="center",
+                va="center",
+                fontsize=11 if on_diagonal else 9,
+                color="black" if part > 0.5 else "white",
+            )
     return image
 
 

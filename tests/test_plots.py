@@ -85,7 +85,7 @@ def test_axes_and_title_say_what_is_drawn():
 
     assert axes.get_xlabel() == "round"
     assert axes.get_ylabel() == "negative log-likelihood"
-    assert "held out" in axes.get_title(loc="left")
+    assert "names to choose by" in axes.get_title(loc="left")
 
 
 def test_rounds_are_whole_numbers():
@@ -98,7 +98,7 @@ def test_rounds_are_whole_numbers():
 def test_the_model_trained_in_one_place_is_a_line_across():
     (axes,) = loss_curve({"alice": [3.0, 2.0]}, central=1.5).axes
 
-    assert legend(axes) == ["alice", "all names in one place"]
+    assert legend(axes) == ["alice", "all names in one place\n(on test names)"]
     assert list(axes.get_lines()[-1].get_ydata()) == [1.5, 1.5]
 
 
@@ -113,7 +113,19 @@ def test_the_confusion_matrix_shows_parts_of_each_language():
     axes, _ = confusion_matrix([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["Czech", "Irish", "Korean"]).axes
 
     assert axes.images[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
-    assert [text.get_text() for text in axes.texts] == ["75%", "100%", "–"]
+    assert [text.get_text() for text in axes.texts] == ["75%", "25%", "100%", "–"]
+
+
+def test_the_confusion_matrix_tells_the_mistakes_that_matter():
+    axes, _ = confusion_matrix([[8, 1, 1], [0, 8, 2], [0, 0, 9]], ["Czech", "Irish", "Korean"]).axes
+
+    assert [text.get_text() for text in axes.texts] == ["80%", "80%", "20%", "100%"]
+
+
+def test_the_legend_of_many_lines_is_beside_them():
+    few, many = (accuracy_curves({f"pi-{each}": [(0, 0.1), (1, 0.2)] for each in range(n)}, "").axes[0] for n in (4, 5))
+
+    assert few.get_legend().get_bbox_to_anchor().x0 < many.get_legend().get_bbox_to_anchor().x0
 
 
 def test_the_confusion_matrix_has_languages_on_both_axes_and_says_which_is_which():
