@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -209,7 +210,7 @@ def accuracy_curves(curves: Mapping[str, Sequence[tuple[int, float]]], title: st
     return figure
 
 
-def _legend(axes: Axes, lines: int, inside: str) -> None:
+def _legend(axes: Axes, lines: int, inside: Literal["best", "lower right"]) -> None:
     if lines <= _LINES_WITH_LEGEND_INSIDE:
         axes.legend(frameon=False, loc=inside)
     else:
