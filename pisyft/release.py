@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -27,6 +29,9 @@ KEPT = 5  # versions in a store
 _VERSION = re.compile(r"v(\d{4,})\.npz")
 _CURRENT, _STAGED, _SIGNER, _PENDING = "current", "staged.npz", "coordinator.pub", "pending.json"
 _DOMAIN = b"pisyft release 1\n"
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 class ReleaseError(Exception):
@@ -219,6 +224,19 @@ class Signature:
             raise ReleaseError("the model's signature is not the coordinator's, or the model was changed") from error
 
 
+def _in_turn(
+    method: Callable[Concatenate[ModelStore, _Arguments], _Result],
+) -> Callable[Concatenate[ModelStore, _Arguments], _Result]:
+    """Have threads take turns in these methods of a store."""
+
+    @functools.wraps(method)
+    def alone(self: ModelStore, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with self._turn:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
 class ModelStore:
     """The models that were released to a worker, in a folder: each one file with its card, and which one is in use.
 
@@ -228,6 +246,7 @@ class ModelStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._turn = threading.RLock()
 
     def versions(self) -> list[int]:
         """The versions in the store, oldest first."""
@@ -245,6 +264,7 @@ class ModelStore:
             chosen = 0
         return chosen if chosen in versions else (versions[-1] if versions else None)
 
+    @_in_turn
     def stage(self, card: Card, weights: np.ndarray, signature: Signature | None = None) -> str:
         """Store a model without putting it to use, in place of another that was staged.
 
@@ -275,11 +295,12 @@ class ModelStore:
             np.savez(file, **content)  # type: ignore[arg-type]
         return digest
 
+    @_in_turn
     def commit(self, digest: str) -> int:
         """Put the staged model to use; its version. Safe to repeat, when the answer was lost.
 
         Raises:
-            ReleaseError: no model with this digest is staged.
+            ReleaseError: no model with this digest is staged, or not any more.
         """
         staged = self.folder / _STAGED
         if not staged.exists() or (read := _read(staged))[0] != digest:
@@ -290,19 +311,25 @@ class ModelStore:
         _, card, _, signature = read
         if signature and not (self.folder / _SIGNER).exists():
             write_whole(self.folder / _SIGNER, signature.signer.hex().encode() + b"\n")
-        os.replace(staged, self._file(card.version))
+        file = self._file(card.version)
+        os.replace(staged, file)
+        if self.digest(card.version) != digest:  # another process has staged it just now
+            os.replace(file, staged)
+            raise ReleaseError(f"another model was staged in place of {digest[:12]}...: push it again")
         self._use(card.version)
         newest_first = [version for version in reversed(self.versions()) if version != card.version]
         for version in newest_first[KEPT - 1 :]:
             self._file(version).unlink()
         return card.version
 
+    @_in_turn
     def abort(self, digest: str) -> None:
         """Forget the staged model, if it is the one with this digest."""
         staged = self.folder / _STAGED
         if staged.exists() and _read(staged)[0] == digest:
             staged.unlink()
 
+    @_in_turn
     def forget(self) -> int:
         """Remove all models, staged ones too, and whose they were; how many there were."""
         versions = self.versions()
@@ -310,6 +337,7 @@ class ModelStore:
             file.unlink(missing_ok=True)
         return len(versions)
 
+    @_in_turn
     def add(self, card: Card, weights: np.ndarray, signature: Signature | None = None) -> str:
         """Store a model and put it to use, completely or not at all; its digest.
 
@@ -320,6 +348,7 @@ class ModelStore:
         self.commit(digest)
         return digest
 
+    @_in_turn
     def rollback(self, version: int | None = None) -> Card:
         """Put an older model to use again: the newest that is older than the one in use, or the one that is named.
 
@@ -336,6 +365,7 @@ class ModelStore:
         self._use(card.version)
         return card
 
+    @_in_turn
     def load(self, version: int | None = None) -> tuple[Card, np.ndarray]:
         """A stored model; the one in use, if no version is given. Weights are float32, (parameters,).
 

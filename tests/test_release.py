@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pisyft import release
 from pisyft.release import (
     KEPT,
     Card,
@@ -20,6 +22,7 @@ from pisyft.release import (
     Pending,
     ReleaseError,
     Signature,
+    _read,
     coordinator_key,
     digest_of,
     good_enough,
@@ -256,6 +259,44 @@ def test_only_the_last_staged_model_can_be_committed(store):
     store.commit(second)
 
     assert np.array_equal(store.load()[1], WEIGHTS + 1)
+
+
+def test_what_another_thread_stages_meanwhile_is_not_committed_as_this_version(store, monkeypatch):
+    second, others = replace(CARD, version=2), []
+    first_digest, second_digest = store.stage(CARD, WEIGHTS), digest_of(second, WEIGHTS * 2)
+
+    def read_while_another_stages(file):
+        content = _read(file)
+        if not others:
+            others.append(threading.Thread(target=store.stage, args=(second, WEIGHTS * 2)))
+            others[0].start()
+            others[0].join(0.5)  # which it may do, or wait for its turn
+        return content
+
+    monkeypatch.setattr(release, "_read", read_while_another_stages)
+    assert store.commit(first_digest) == 1
+    others[0].join()
+    assert store.commit(second_digest) == 2
+
+    assert [store.digest(version) for version in store.versions()] == [first_digest, second_digest]
+
+
+def test_what_another_process_stages_meanwhile_stays_staged(store, monkeypatch):
+    second, meanwhile = replace(CARD, version=2), []
+    first_digest = store.stage(CARD, WEIGHTS)
+
+    def read_while_another_stages(file):
+        content = _read(file)
+        if not meanwhile:
+            meanwhile.append(True)
+            meanwhile.append(ModelStore(store.folder).stage(second, WEIGHTS * 2))
+        return content
+
+    monkeypatch.setattr(release, "_read", read_while_another_stages)
+    with pytest.raises(ReleaseError, match="another model was staged in place of .*: push it again"):
+        store.commit(first_digest)
+
+    assert (store.versions(), store.commit(meanwhile[1]), store.current) == ([], 2, 2)
 
 
 def test_digests_agree_on_the_same_model_and_card_and_on_nothing_else():
