@@ -16,6 +16,7 @@ from pisyft.learning.evaluation import Counts, add_up
 from pisyft.release import ModelStore
 from pisyft.secure_round import in_parallel
 from pisyft.transport.errors import TransportError
+from pisyft.untrusted import printable
 
 
 class NobodyTells(Exception):
@@ -78,7 +79,7 @@ def released(folder: Path, version: int | None = None) -> Tested:
         ReleaseError: there is none.
     """
     card, weights = ModelStore(folder).load(version)
-    title = f"Version {card.version} of {card.date[:10]} ({card.model})"
+    title = printable(f"Version {card.version} of {card.date[:10]} ({card.model})")
     return Tested(title, card.model, weights, card.languages, card.alphabet_digest)
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pisyft.learning.names import Parts, total
 from pisyft.release import Card
+from pisyft.untrusted import printable
 
 if TYPE_CHECKING:
     from pisyft.learning.evaluation import Counts  # needs PyTorch
@@ -98,12 +99,12 @@ def releases(cards: Sequence[Card], current: int | None) -> Table:
         used = card.version == current
         table.add_row(
             f"{'in use: ' if used else ''}{card.version}",
-            card.date[:10],
-            card.model,
-            card.alphabet,
+            printable(card.date[:10]),
+            printable(card.model),
+            printable(card.alphabet),
             f"{card.accuracy:.1%}",
             str(card.rounds),
-            ", ".join(card.participants),
+            printable(", ".join(card.participants)),
             style="bold" if used else "",
         )
     return table

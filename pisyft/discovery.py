@@ -29,6 +29,7 @@ from zeroconf import (
 
 import pisyft
 from pisyft import board
+from pisyft.untrusted import printable
 
 SERVICE = "_pisyft._tcp.local."
 _INFO_SECONDS = 2.0
@@ -210,5 +211,4 @@ def _read(info: ServiceInfo) -> Iterator[Found]:
 
 def _plain(text: bytes) -> str:
     """What somebody on the network sent, fit for a terminal: no control characters, and not long."""
-    letters = text.decode("utf-8", errors="replace")[:_LONGEST_TEXT]
-    return "".join(letter if letter.isprintable() else "?" for letter in letters)
+    return printable(text.decode("utf-8", errors="replace")[:_LONGEST_TEXT])

@@ -11,7 +11,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -82,23 +82,21 @@ class Card:
         Raises:
             ReleaseError: these values are no card.
         """
-        known = {each.name for each in fields(cls)}
         try:
-            if unknown := sorted(set(answer) - known):
+            if unknown := sorted(set(answer) - _FIELDS.keys()):
                 raise ReleaseError(f"this is no model card: {', '.join(unknown)} belongs to none")
+            for name, (kind, fits) in _FIELDS.items():
+                if name in answer and not fits(answer[name]):
+                    raise ReleaseError(f"this is no model card: its {name} is not {kind}")
             lists = {name: tuple(answer[name]) for name in ("languages", "participants")}
-            card = cls(**{**answer, **lists})
-            numbers, texts = (card.version, card.rounds), (card.model, card.alphabet, card.date)
-            if not all(isinstance(each, int) for each in numbers) or not all(isinstance(each, str) for each in texts):
-                raise ReleaseError("this is no model card: a value is of the wrong kind")
-            if card.version < 1:
-                raise ReleaseError(f"this is no model card: {card.version} is no version")
-        except (KeyError, TypeError, AttributeError) as error:
+            return cls(**{**answer, **lists})
+        except (KeyError, TypeError) as error:
             raise ReleaseError(f"this is no model card: {error!r}") from error
-        return card
 
     def as_text(self, digest: str = "") -> str:
-        """The card for people to read."""
+        """The card for people to read, fit for a terminal whoever wrote it."""
+        from pisyft.untrusted import printable
+
         lines = [
             f"version {self.version} of {self.date}: model {self.model}, {len(self.languages)} languages",
             f"accuracy             {self.accuracy:.1%} on names that were held out",
@@ -114,7 +112,47 @@ class Card:
         ]
         if digest:
             lines.append(f"SHA-256              {digest}")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_list_of(fits: Callable[[object], bool], value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(fits, value))
+
+
+def _is_table_of(fits: Callable[[object], bool], value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(fits, value.values()))
+
+
+def _is_interval(value: object) -> bool:
+    return _is_list_of(_is_number, value) and len(value) == 3  # type: ignore[arg-type]
+
+
+_TEXT = "a text", _is_text
+_TEXTS = "a list of texts", functools.partial(_is_list_of, _is_text)
+# What each field of a card must be, in words and as a check.
+_FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "version": ("a whole number from 1 up", lambda value: type(value) is int and value > 0),
+    "model": _TEXT,
+    "languages": _TEXTS,
+    "accuracy": ("a number", _is_number),
+    "participants": _TEXTS,
+    "rounds": ("a whole number", lambda value: type(value) is int),
+    "aggregation": _TEXT,
+    "strategy": _TEXT,
+    "alphabet": _TEXT,
+    "alphabet_digest": _TEXT,
+    "accuracy_by_worker": ("a table of numbers", functools.partial(_is_table_of, _is_number)),
+    "measures": ("a table of three numbers each", functools.partial(_is_table_of, _is_interval)),
+    "date": _TEXT,
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Bytes from somebody else, unpacked within bounds: a small message must not become a large object.
+"""What somebody else sent: bytes, unpacked so that a small message is no large object, and texts, fit for a terminal.
 
-Knows nothing of what the bytes mean.
+Knows nothing of what they mean.
 """
 
 from __future__ import annotations
@@ -85,3 +85,8 @@ def check_shape(shape: Sequence[int]) -> None:
         raise ValueError("a shape is whole numbers, none below 0")
     if math.prod(max(1, size) for size in shape) > _MAX_EXTENT:
         raise ValueError("an array of such a shape fits into no memory")
+
+
+def printable(text: str) -> str:
+    """A text that a terminal takes for nothing else: `?` for line ends, escape sequences and all that is not seen."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

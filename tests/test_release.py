@@ -315,12 +315,42 @@ def test_a_card_travels_as_plain_values():
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [{"version": 0}, {"version": "../1"}, {"languages": None}, {"model": 3}, {"surprise": 1}, {"rounds": None}],
+    ("field", "value"),
+    [
+        *(("version", value) for value in (0, -1, "../1", 1.0, True, None)),
+        *(("rounds", value) for value in ("3", 1.5, True, None)),
+        *(("accuracy", value) for value in ("0.5", [0.5], True, None)),
+        *((field, value) for field in ("languages", "participants") for value in ("Czech", [1], [["Czech"]], 7, None)),
+        *(
+            (field, value)
+            for field in ("model", "aggregation", "strategy", "alphabet", "alphabet_digest", "date")
+            for value in (3, ["tutorial"], {}, None)
+        ),
+        *(("accuracy_by_worker", value) for value in ([], "alice", {"alice": "0.5"}, {"alice": [0.5]}, {1: 0.5}, None)),
+        *(("measures", value) for value in ([], {"f1": 0.5}, {"f1": [0.5, 0.4]}, {"f1": [0.5, 0.4, "0.6"]}, None)),
+    ],
 )
-def test_a_card_that_is_none_is_refused(damage):
+def test_a_card_with_a_field_that_is_none_of_its_kind_is_refused(field, value):
+    with pytest.raises(ReleaseError, match=f"this is no model card: its {field} is not "):
+        Card.from_answer({**CARD.as_answer(), field: value})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {**CARD.as_answer(), "surprise": 1},
+        {"version": 1},
+        {},
+        {1: 2, "version": 1},
+        [*CARD.as_answer()],
+        "card",
+        7,
+        None,
+    ],
+)
+def test_what_is_no_card_at_all_is_refused(answer):
     with pytest.raises(ReleaseError, match="this is no model card"):
-        Card.from_answer({**CARD.as_answer(), **damage})
+        Card.from_answer(answer)
 
 
 def test_a_card_says_what_people_ask():

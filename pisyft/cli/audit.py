@@ -110,4 +110,6 @@ def _plain(value: object) -> str:
     """As text that a terminal takes for nothing else: callers choose their ids."""
     from rich.markup import escape
 
-    return escape("".join(letter if letter.isprintable() else "?" for letter in str(value)))
+    from pisyft.untrusted import printable
+
+    return escape(printable(str(value)))

@@ -85,6 +85,7 @@ def rollback(version: int | None, models: Path | None) -> None:
       pisyft release rollback --models models/
     """
     from pisyft.release import ModelStore, ReleaseError
+    from pisyft.untrusted import printable
 
     store = ModelStore(released_folder(models))
     before = store.current
@@ -92,7 +93,8 @@ def rollback(version: int | None, models: Path | None) -> None:
         card = store.rollback(version)
     except ReleaseError as error:
         raise Problem(str(error)) from error
-    click.echo(f"{store.folder}: version {card.version} of {card.date} is in use, instead of version {before}")
+    date = printable(card.date)
+    click.echo(f"{store.folder}: version {card.version} of {date} is in use, instead of version {before}")
 
 
 @release.command(short_help="Bring the released model to workers that were away.")

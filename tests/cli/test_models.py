@@ -179,6 +179,20 @@ def test_a_rollback_is_what_predictions_use_from_then_on(models):
     assert ModelStore(models).current == 3
 
 
+@pytest.mark.parametrize("command", ["show", "list", "rollback"])
+def test_a_card_says_nothing_to_the_terminal_itself(tmp_path, command):
+    store, weights = ModelStore(tmp_path / "models"), np.zeros(7, "<f4")
+    texts = dict.fromkeys(("date", "model", "strategy", "aggregation", "alphabet"), "\x1b[2J\x1b]0;owned\x07\r\n")
+    for version in (1, 2):
+        store.add(replace(CARD, version=version, accuracy_by_worker={"\x1b[2J": 0.5}, **texts), weights)
+
+    done = run_pisyft("release", command, "--models", store.folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "?[2J" in done.stdout
+    assert all(letter.isprintable() for letter in done.stdout.replace("\n", ""))
+
+
 def test_a_rollback_that_cannot_be_is_told(models):
     done = run_pisyft("release", "rollback", "--to", 7, "--models", models)
 
