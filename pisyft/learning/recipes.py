@@ -17,7 +17,7 @@ _STEPS_ON_WORKERS: dict[str, dict[str, Any]] = {
     "rnn": {"optimizer": "adam", "learning_rate": 0.003, "clip": 1.0},
     "gru": {"optimizer": "adam", "learning_rate": 0.003, "clip": 1.0},
     "ngrams": {"optimizer": "adam", "learning_rate": 0.03, "clip": None},
-    "writer": {"optimizer": "adam", "learning_rate": 0.03, "clip": None},
+    "writer": {"optimizer": "adam", "learning_rate": 0.01, "clip": 1.0},
     "committee": {"optimizer": "adam", "learning_rate": 0.03, "clip": None},
 }
 _ROUNDS = {"rounds": 15, "batch_size": 32, "steps": None, "schedule": "cosine", "server_learning_rate": None}
