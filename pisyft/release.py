@@ -334,6 +334,15 @@ class ModelStore:
         return digest
 
     @_in_turn
+    def staged(self) -> tuple[int, str] | None:
+        """The version and the digest of the staged model; None if there is none, or none that can be read."""
+        try:
+            digest, card, *_ = _read(self.folder / _STAGED)
+        except ReleaseError:
+            return None
+        return card.version, digest
+
+    @_in_turn
     def commit(self, digest: str) -> int:
         """Put the staged model to use; its version. Safe to repeat, when the answer was lost.
 
@@ -363,9 +372,8 @@ class ModelStore:
     @_in_turn
     def abort(self, digest: str) -> None:
         """Forget the staged model, if it is the one with this digest."""
-        staged = self.folder / _STAGED
-        if staged.exists() and _read(staged)[0] == digest:
-            staged.unlink()
+        if (staged := self.staged()) and staged[1] == digest:
+            (self.folder / _STAGED).unlink()
 
     @_in_turn
     def forget(self) -> int:
@@ -472,6 +480,13 @@ class Pending:
     def owe(self, workers: Iterable[str], version: int) -> None:
         """Note that these workers are to receive a version."""
         self._write({**self.versions(), **dict.fromkeys(workers, version)})
+
+    def settle(self, kept: Sequence[int]) -> None:
+        """Note the newest of the versions that are kept in place of those that are not; of none, nothing is owed."""
+        before = self.versions()
+        settled = {worker: owed if owed in kept else kept[-1] for worker, owed in before.items() if kept}
+        if settled != before:
+            self._write(settled)
 
     def delivered(self, worker: str, version: int) -> None:
         """Note that a worker has a version."""

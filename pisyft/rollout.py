@@ -50,8 +50,8 @@ def roll_out(
     """Release a model to all workers: each checks and stores it, and when all have, each puts it to use.
 
     A worker that refuses it stops the release everywhere; one that cannot be reached does not, and is remembered in
-    the coordinator's store, where the model is kept, too. The decision is on disk before the first worker hears of it,
-    so that a coordinator that stops in between finishes with `deliver`.
+    the coordinator's store, where the model is kept, too. The decision, which is whom it is owed to, is on disk before
+    the first worker hears of it, so that a coordinator that stops in between finishes with `deliver`.
 
     Args:
         workers: connected workers, as `Federation.workers`.
@@ -77,10 +77,10 @@ def roll_out(
             told = "; ".join(f"{worker}: {reason}" for worker, reason in refusals.items())
             raise ReleaseError(f"not released to anybody, since not everybody takes it. {told}")
         raise ReleaseError("not released: none of the workers can be reached")
-    store.commit(digest)
     pending = Pending(store)
     everybody = [*staged, *away]
     pending.owe(everybody, card.version)
+    store.commit(digest)
     ready = [worker for worker in workers if str(worker.id) not in lost]
     committed = _in_parallel(ready, lambda worker: worker.call("release", step="commit", digest=digest))
     return _settled(pending, card.version, everybody, committed)
@@ -89,18 +89,25 @@ def roll_out(
 def deliver(workers: Sequence, store: ModelStore, key: Ed25519PrivateKey) -> dict[str, int]:
     """Give workers that were away at a release what they have missed; the version that each has now, by its id.
 
+    A version that the coordinator does not keep any more is replaced by its newest.
+
     Raises:
         ReleaseError: the coordinator's store is damaged.
     """
     pending = Pending(store)
-    owed = {worker: store.load(version) for worker, version in pending.versions().items()}
+    if (staged := store.staged()) and staged[0] in pending.versions().values():
+        store.commit(staged[1])  # it was decided on, and the coordinator stopped just then
+    pending.settle(store.versions())
+    owed = pending.versions()
+    missing = [worker for worker in workers if str(worker.id) in owed]
+    models = {version: store.load(version) for version in {owed[str(worker.id)] for worker in missing}}
 
     def bring(worker) -> int:
-        card, weights = owed[str(worker.id)]
+        card, weights = models[owed[str(worker.id)]]
         digest = _stage(worker, card, weights, Signature.of(store.digest(card.version), key))
         return worker.call("release", step="commit", digest=digest)
 
-    answers = _in_parallel([worker for worker in workers if str(worker.id) in owed], bring)
+    answers = _in_parallel(missing, bring)
     delivered = {worker: int(answer) for worker, answer in answers.items() if not isinstance(answer, Exception)}
     for worker, version in delivered.items():
         pending.delivered(worker, version)

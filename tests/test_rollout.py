@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pisyft.release import Card, ModelStore, Pending, ReleaseError, Signature, coordinator_key
+from pisyft.release import KEPT, Card, ModelStore, Pending, ReleaseError, Signature, coordinator_key
 from pisyft.rollout import deliver, roll_out
 from pisyft.transport.errors import WorkerUnreachable
 
@@ -133,6 +133,29 @@ def test_a_worker_that_has_missed_two_releases_receives_the_newest(pis, store, k
     assert pis[1].store.versions() == [2]
 
 
+def test_whoever_never_returns_holds_up_nobody(pis, store, key):
+    pis[1].cut_before = {"stage", "commit"}
+    for version in range(1, KEPT + 3):
+        card = replace(CARD, version=version)
+        roll_out([pis[0]], card, WEIGHTS, store, key, away=["bob", "carol"] if version == 1 else [])
+    assert 1 not in store.versions()
+
+    assert deliver([], store, key) == {}
+    assert deliver(pis, store, key) == {"carol": KEPT + 2}, "the newest, since the first is not kept any more"
+    assert Pending(store).versions() == {"bob": KEPT + 2}
+
+
+def test_only_what_somebody_present_lacks_is_read(pis, store, key):
+    for version in (1, 2):
+        card = replace(CARD, version=version)
+        roll_out([pis[0]], card, WEIGHTS, store, key, away=["bob"] if version == 1 else ["carol"])
+    (store.folder / "v0001.npz").write_bytes(b"damaged")
+
+    assert deliver([pis[2]], store, key) == {"carol": 2}
+    with pytest.raises(ReleaseError, match=r"v0001\.npz is damaged"):
+        deliver(pis, store, key)
+
+
 def test_without_any_worker_nothing_is_released(pis, store, key):
     for pi in pis:
         pi.cut_before = {"stage"}
@@ -143,13 +166,48 @@ def test_without_any_worker_nothing_is_released(pis, store, key):
     assert store.current is None and Pending(store).versions() == {}
 
 
+class Stopped(BaseException):
+    """The coordinator's process ends."""
+
+
+def stop(*_, **__):
+    raise Stopped
+
+
+def test_a_coordinator_that_stops_between_its_two_notes_finishes_later(pis, store, key, monkeypatch):
+    roll_out(pis, CARD, WEIGHTS, store, key, away=["dave"])
+    monkeypatch.setattr(store, "commit", stop)
+    with pytest.raises(Stopped):
+        roll_out(pis, replace(CARD, version=2), WEIGHTS * 2, store, key)
+
+    restarted = ModelStore(store.folder)
+    assert deliver(pis, restarted, key) == {"alice": 2, "bob": 2, "carol": 2}
+    assert (current(pis), restarted.current) == ([2, 2, 2], 2)
+    assert Pending(store).versions() == {"dave": 1}
+
+
+def test_a_coordinator_that_stops_before_its_decision_has_released_nothing(pis, store, key, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Pending, "owe", stop)
+        with pytest.raises(Stopped):
+            roll_out(pis, CARD, WEIGHTS, store, key)
+
+    assert deliver(pis, ModelStore(store.folder), key) == {}
+    assert (current(pis), store.current) == ([None] * 3, None)
+    assert roll_out(pis, CARD, WEIGHTS + 1, store, key).delivered == ("alice", "bob", "carol")
+
+
+def test_a_version_that_the_coordinator_has_lost_is_owed_to_nobody(pis, store, key):
+    Pending(store).owe(["bob"], 1)
+
+    assert deliver(pis, store, key) == {}
+    assert Pending(store).versions() == {}
+
+
 def test_a_coordinator_that_stops_after_its_decision_finishes_later(pis, store, key, monkeypatch):
     stops = {"commit"}
 
-    class Stopped(BaseException):
-        pass
-
-    def stop(pi: Pi):
+    def stop_in(pi: Pi):
         call = pi.call
 
         def stopping(verb, step, **arguments):
@@ -160,7 +218,7 @@ def test_a_coordinator_that_stops_after_its_decision_finishes_later(pis, store, 
         monkeypatch.setattr(pi, "call", stopping)
 
     for pi in pis:
-        stop(pi)
+        stop_in(pi)
     with pytest.raises(Stopped):
         roll_out(pis, CARD, WEIGHTS, store, key)
     stops.clear()

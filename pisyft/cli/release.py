@@ -140,7 +140,8 @@ def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None
                 delivered = bring([client], store, coordinator_key())
             finally:
                 client.close()
-            click.echo(f"{worker} {'has' if delivered else 'still lacks'} version {version}")
+            has = f"has version {delivered[worker]}" if worker in delivered else f"still lacks version {version}"
+            click.echo(f"{worker} {has}")
     except ReleaseError as error:
         raise Problem(str(error)) from error
     if left := Pending(store).versions():
