@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import BinaryIO
 @contextmanager
 def whole_file(target: Path, mode: int = 0o644, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write to. It takes the place of `target` when it is complete and on disk, unless an error is raised.
+
+    Once this returns, so is its name. A power cut on the way may leave a file `.*.tmp` beside it, which nothing reads.
 
     Args:
         mode: who may read it; the file has it from the start.
@@ -30,6 +33,20 @@ def whole_file(target: Path, mode: int = 0o644, sync: bool = True) -> Iterator[B
     except BaseException:
         os.unlink(temporary)
         raise
+    if sync:
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on disk, too: without it, a power cut may bring the earlier file back."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot, as some on a network
+            raise
+    finally:
+        os.close(opened)
 
 
 def write_whole(target: Path, content: bytes, mode: int = 0o644, sync: bool = True) -> None:

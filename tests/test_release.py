@@ -1,9 +1,11 @@
 """Released models: the store on a Pi, and the bar."""
 
+import errno
 import io
 import json
 import os
 import pickle
+import stat
 import threading
 from dataclasses import replace
 
@@ -126,7 +128,13 @@ def test_a_model_has_its_name_only_when_it_is_complete_and_on_disk(store, monkey
     """So that a Pi whose plug is pulled has the version whole or not at all."""
     happened = []
     fsync, move = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda file: (happened.append(("on disk", os.fstat(file).st_size)), fsync(file)))
+
+    def noting_fsync(file):
+        told = os.fstat(file)
+        happened.append("names on disk" if stat.S_ISDIR(told.st_mode) else ("on disk", told.st_size))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
     monkeypatch.setattr(
         os,
         "replace",
@@ -138,10 +146,24 @@ def test_a_model_has_its_name_only_when_it_is_complete_and_on_disk(store, monkey
     model = (store.folder / "v0001.npz").stat().st_size
     chosen = (store.folder / "current").stat().st_size
     assert happened == [
-        *(("on disk", model), ("named", model)),  # staged
+        *(("on disk", model), ("named", model), "names on disk"),  # staged
         ("named", model),  # committed
-        *(("on disk", chosen), ("named", chosen)),  # and put to use
+        *(("on disk", chosen), ("named", chosen), "names on disk"),  # and put to use
     ]
+
+
+def test_a_folder_whose_names_cannot_be_forced_to_disk_is_used_all_the_same(store, monkeypatch):
+    fsync = os.fsync
+
+    def as_on_a_network(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", as_on_a_network)
+    store.add(CARD, WEIGHTS)
+
+    assert store.current == 1
 
 
 def test_a_pickle_in_place_of_a_model_is_not_loaded(store):
