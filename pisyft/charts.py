@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.bar import Bar
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from pisyft.learning.names import Parts, total
 from pisyft.release import Card
@@ -125,11 +126,11 @@ def runs(summaries: Sequence[Mapping]) -> Table:
     for column in ("workers", "names", "rounds", *differing, "accuracy", "balanced", "central", "released"):
         table.add_column(column.replace("_", " "), justify="right")
     for summary in summaries:
-        figures = []
+        figures: list[RenderableType] = []
         for key in ("accuracy_final", "balanced_accuracy_final", "centralised_accuracy"):
             value = summary.get(key)
             best = value is not None and value == max(each.get(key) or 0 for each in summaries)
-            figures.append("" if value is None else f"[bold]{value:.1%}[/bold]" if best else f"{value:.1%}")
+            figures.append("" if value is None else Text(f"{value:.1%}", style="bold" if best else ""))
         version = summary.get("released_version")
         table.add_row(
             summary["run"],

@@ -6,7 +6,7 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,12 +29,14 @@ from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, load_vector, to_vector
 from pisyft.release import Card, ModelStore, coordinator_key
 from pisyft.rollout import next_version, roll_out
-from pisyft.secure_round import SecureRound, in_parallel
+from pisyft.secure_round import DOES_NOT_TAKE_PART, SecureRound, in_parallel
 from pisyft.transport.failures import carry
 
 carry(Diverged)
 
 Report = Callable[[str, dict], object]
+# Is told which worker does not take part in something, and why.
+LeftOut = Callable[[str, Exception], object]
 
 
 # How many seeds to try for a training that is not exactly one that was summed before, and how far they are apart.
@@ -51,12 +53,14 @@ class Round:
 
     Attributes:
         total: the mean of what changed, and whose changes are in it.
+        missing: why the other workers' are not, by id: also of those that the sum was begun again without.
         told: what each worker told when it had trained (see `Federation.fit`), by id.
         train_seconds: in which the workers trained.
         aggregate_seconds: the rest.
     """
 
     total: Total
+    missing: Mapping[str, str]
     told: dict[str, dict]
     train_seconds: float
     aggregate_seconds: float
@@ -130,6 +134,10 @@ class Federation:
             )
         self.workers.append(worker)
         self.descriptions[worker.id] = description
+
+    def ask_again(self) -> None:
+        """Have the workers that can be reached describe themselves again: they may have new names, or a new model."""
+        self.descriptions |= self._in_parallel(lambda worker: worker.call("describe"), left_out=lambda *_: None)
 
     @property
     def names_total(self) -> int:
@@ -216,7 +224,12 @@ class Federation:
         return finished
 
     def evaluate(
-        self, model: Model, part: str = "test", name: str = "tutorial", without: Collection[str] = ()
+        self,
+        model: Model,
+        part: str = "test",
+        name: str = "tutorial",
+        without: Collection[str] = (),
+        left_out: LeftOut | None = None,
     ) -> dict[str, Counts]:
         """What each worker counts on its own names, by id; of those that have enough names in this part to tell.
 
@@ -224,11 +237,13 @@ class Federation:
             part: "train", "validation" or "test".
             name: of the network, as in `MODELS`.
             without: the ids of workers that are not asked.
+            left_out: is told of workers that are away, or whose owners do not permit it; the others' counts are
+                returned. By default the first one's error is raised.
 
         Raises:
-            FederationError: no worker has enough names in this part.
+            FederationError: no worker has enough names in this part, or all of them are left out.
         """
-        return self._evaluate(part, without, model=name, weights=_as_array(model))
+        return self._evaluate(part, without, left_out, model=name, weights=_as_array(model))
 
     def evaluate_alone(
         self,
@@ -237,22 +252,31 @@ class Federation:
         part: str = "test",
         name: str = "tutorial",
         without: Collection[str] = (),
+        left_out: LeftOut | None = None,
     ) -> dict[str, Counts]:
         """What each worker counts when it has trained the model on its own names alone: neither leaves it.
 
-        Raises:
-            FederationError: no worker has enough names in this part.
-            Diverged: on one of the workers.
-        """
-        return self._evaluate(part, without, model=name, weights=_as_array(model), alone=asdict(settings))
+        Args:
+            left_out: as for `evaluate`; it is told of workers on which training diverged, too.
 
-    def _evaluate(self, part: str, without: Collection[str], **arguments) -> dict[str, Counts]:
+        Raises:
+            FederationError: no worker has enough names in this part, or all of them are left out.
+            Diverged: on one of the workers, where nobody is left out.
+        """
+        arguments = {"model": name, "weights": _as_array(model), "alone": asdict(settings)}
+        return self._evaluate(part, without, left_out, **arguments)
+
+    def _evaluate(
+        self, part: str, without: Collection[str], left_out: LeftOut | None, **arguments
+    ) -> dict[str, Counts]:
         asked = [worker for worker in self.workers if worker.id not in without]
         able = [worker for worker in asked if self._has_enough(worker, part)]
         if not able:
             floor = max(each["floor"] for each in self.descriptions.values())
             raise FederationError(f"no worker has {floor} names to {part}: add names, or deal them to fewer workers")
-        answers = self._in_parallel(lambda worker: worker.call("evaluate", part=part, **arguments), able)
+        answers = self._in_parallel(lambda worker: worker.call("evaluate", part=part, **arguments), able, left_out)
+        if not answers:
+            raise FederationError(f"no worker that has names to {part} takes part now")
         return {worker: Counts.from_answer(answer) for worker, answer in answers.items()}
 
     def _has_enough(self, worker, part: str) -> bool:
@@ -366,8 +390,9 @@ class Federation:
     ) -> Round:
         """A round: all workers train on their names, at the same time, and a secure sum gives the mean of what changed.
 
-        Who cannot be reached before anybody has given anything away is left out, as long as two are left; with
-        masks, whoever vanishes later, too. It is asked again in the next round.
+        Who cannot be reached, or is not permitted by its owner to take part (it is paused, or a limit is reached),
+        before anybody has given anything away is left out, as long as two are left; with masks, whoever vanishes later,
+        too. It is asked again in the next round.
 
         Args:
             model: of the kind that is trained.
@@ -382,6 +407,7 @@ class Federation:
             Diverged: on one of the workers.
         """
         told: dict[str, dict] = {}
+        missing: dict[str, str] = {}
         train_seconds, start = 0.0, time.monotonic()
         workers = {str(worker.id): worker for worker in self.workers}
         training, layout = digest_of_training(message, name, asdict(settings)), layout_of(model, len(message))
@@ -413,15 +439,20 @@ class Federation:
             secure_round = SecureRound(agreement, workers, observe)
             try:
                 total = secure_round.run(train)
-                return Round(total, told, train_seconds, time.monotonic() - start - train_seconds)
+                seconds = time.monotonic() - start - train_seconds
+                return Round(total, {**missing, **total.missing}, told, train_seconds, seconds)
             except RoundAborted as aborted:
-                left = {each: worker for each, worker in workers.items() if each not in secure_round.unreachable}
+                missing |= secure_round.left_out
+                left = {each: worker for each, worker in workers.items() if each not in missing}
                 if aborted.released or len(left) == len(workers) or len(left) < 2:
                     raise
                 workers = left
 
-    def _in_parallel(self, call: Callable, workers: Sequence | None = None) -> dict:
+    def _in_parallel(self, call: Callable, workers: Sequence | None = None, left_out: LeftOut | None = None) -> dict:
         """Call a function with every worker, or some, at the same time; what it returned for each, by id.
+
+        Args:
+            left_out: is told of workers that do not take part, and why; the others' outcomes are returned.
 
         Raises:
             Exception: what the call with the first of the workers, in their order, raised; the others are done by then.
@@ -429,9 +460,12 @@ class Federation:
         asked = self.workers if workers is None else workers
         by_id = {worker.id: worker for worker in asked}
         outcomes = in_parallel(lambda worker: call(by_id[worker]), by_id)
-        for error in (outcome for outcome in outcomes.values() if isinstance(outcome, Exception)):
-            raise error
-        return outcomes
+        failures = {worker: outcome for worker, outcome in outcomes.items() if isinstance(outcome, Exception)}
+        for worker, error in failures.items():
+            if left_out is None or not isinstance(error, (*DOES_NOT_TAKE_PART, Diverged)):
+                raise error
+            left_out(str(worker), error)
+        return {worker: outcome for worker, outcome in outcomes.items() if worker not in failures}
 
 
 def _fit(worker, name: str, message: np.ndarray, settings: TrainingSettings, round_id: str, report: Report) -> dict:

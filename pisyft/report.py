@@ -15,11 +15,13 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pisyft import plots
 from pisyft.compat import PYSYFT
 from pisyft.federation import Federation
 from pisyft.learning.evaluation import Counts, add_up, predict
+from pisyft.printing import say
 
 if TYPE_CHECKING:
     from pisyft.run import Settings, Trained
@@ -141,29 +143,31 @@ def tell(outcome: Outcome, summary: dict, out: Path, console: Console) -> None:
     console.print(_table(outcome, summary))
     federation, trained = outcome.federation, outcome.trained
     for name, measure in add_up(outcome.after.values()).measures().items():
-        console.print(f"{name.replace('_', ' ')}: {measure}", highlight=False)
+        say(console, f"{name.replace('_', ' ')}: {measure}")
     if missing := summary["languages_not_tested"]:
-        console.print(f"No worker tests names of {', '.join(missing)}: nothing is known of them.", highlight=False)
+        say(console, f"No worker tests names of {', '.join(missing)}: nothing is known of them.")
     for name in SURNAMES_TO_PREDICT:
-        console.print(f"\n> {name}", highlight=False)
+        say(console, f"\n> {name}")
         for value, language in predict(trained.best, name, federation.languages, alphabet=federation.alphabet):
-            console.print(f"({value:.2f}) {language}", highlight=False)
-    console.print(
+            say(console, f"({value:.2f}) {language}")
+    say(
+        console,
         f"\n{summary['rounds']} rounds, the best of them {trained.best_round}: {summary['train_seconds']:.0f} s of "
         f"training, {summary['aggregate_seconds']:.1f} s of {_AGGREGATION[summary['aggregation']]} "
         f"(error {summary['aggregation_max_error']:.0e}).",
-        highlight=False,
     )
     for reason in summary["not_released"]:
-        console.print(f"Not released: {reason}.", highlight=False)
+        say(console, f"Not released: {reason}.")
     if summary["away"]:
-        console.print(f"{', '.join(summary['away'])} will receive the release at the next run.", highlight=False)
+        say(console, f"{', '.join(summary['away'])} will receive the release at the next run.")
     if summary["released_version"] is not None:
         who = "every worker" if not summary["away"] else "all others"
-        console.print(f"Released to {who} as version {summary['released_version']}.", highlight=False)
-    console.print(
-        f"Written: {out}/summary.json and {', '.join(sorted(f.name for f in out.glob('*.png')))}", highlight=False
-    )
+        say(console, f"Released to {who} as version {summary['released_version']}.")
+    say(console, f"Written: {out}/summary.json and {', '.join(sorted(f.name for f in out.glob('*.png')))}")
+
+
+def _has_too_few(description: Mapping) -> bool:
+    return description["test"] < description["floor"]
 
 
 def _table(outcome: Outcome, summary: dict) -> Table:
@@ -175,12 +179,12 @@ def _table(outcome: Outcome, summary: dict) -> Table:
         table.add_column(column, justify="right")
     for worker, each in outcome.federation.descriptions.items():
         table.add_row(
-            str(worker),
+            Text(str(worker)),
             str(sum(each["by_language"])),
             str(each["test"]),
             f"{before[worker].accuracy:.1%}" if worker in before else "",
             *([f"{alone[worker]:.1%}" if worker in alone else ""] if alone else []),
-            f"{after[worker].accuracy:.1%}" if worker in after else "too few",
+            f"{after[worker].accuracy:.1%}" if worker in after else "too few" if _has_too_few(each) else "left out",
         )
     table.add_section()
     tested = sum(counts.names for counts in after.values())
@@ -191,7 +195,7 @@ def _table(outcome: Outcome, summary: dict) -> Table:
         str(tested),
         f"{summary['accuracy_initial']:.1%}",
         *nothing,
-        f"[bold]{summary['accuracy_final']:.1%}[/bold]",
+        Text(f"{summary['accuracy_final']:.1%}", style="bold"),
     )
     if central:
         in_one_place = f"{central.accuracy:.1%}"

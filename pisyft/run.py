@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
+from syft.exceptions import GetNotPermittedError
 
 from pisyft import events, report
 from pisyft.aggregation.errors import RoundAborted
@@ -22,12 +23,13 @@ from pisyft.checkpoints import Checkpoint, Checkpoints
 from pisyft.credentials import Credentials
 from pisyft.events import EventLog, Observer
 from pisyft.federation import Federation, FederationError, Round
-from pisyft.lab import Lab
+from pisyft.lab import Lab, LabError
 from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.models import leaning
 from pisyft.learning.strategies import FedAvg
 from pisyft.learning.training import Diverged
 from pisyft.learning.vectors import load_vector, to_vector
+from pisyft.printing import say
 from pisyft.release import Gate, ModelStore, coordinator_key
 from pisyft.rollout import deliver
 from pisyft.settings import Settings
@@ -40,6 +42,23 @@ _PAUSES_SECONDS = (2, 10, 30, 60)
 
 class RunStopped(Exception):
     """A run came to no end. The text says why, and what is kept of it."""
+
+
+class _LeftOut:
+    """Tells which worker is left out of something, and why: each reason once, until the worker takes part again."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._told: dict[str, str] = {}
+
+    def __call__(self, worker: str, reason: object) -> None:
+        if self._told.get(worker) != str(reason):
+            self._told[worker] = str(reason)
+            self._tell(f"{worker} is left out. {reason}")
+
+    def of_these_nobody(self, workers: Iterable[str]) -> None:
+        for worker in workers:
+            self._told.pop(worker, None)
 
 
 @dataclass
@@ -71,14 +90,18 @@ def train_in_a_lab(
 ) -> dict:
     """Train with two local workers, and beside it the same model on all names in one place, and on each worker's."""
     console = console or Console()
-    console.print("Starting alice and bob, each with names of its own ...")
+    say(console, "Starting alice and bob, each with names of its own ...")
     allow_plain = settings.aggregation == "plain"
     with Lab(names, ["alice", "bob"], out / "lab", settings.seed, "strict", allow_plain, True, alphabet) as lab:
         assert lab.classroom is not None
 
-        def train_centrally() -> Counts:
-            with console.status("Training the same model on all names in one place, to compare"):
-                return Counts.from_answer(lab.train_centrally(settings))
+        def train_centrally() -> Counts | None:
+            try:
+                with console.status("Training the same model on all names in one place, to compare"):
+                    return Counts.from_answer(lab.train_centrally(settings))
+            except LabError as error:  # a comparison: the run is worth telling without it
+                say(console, f"Nothing was trained in one place, to compare. {error}")
+                return None
 
         key = coordinator_key(out / "lab" / "coordinator.key")
         return train(
@@ -94,7 +117,7 @@ def train(
     settings: Settings,
     out: Path,
     console: Console | None = None,
-    compare: Callable[[], Counts] | None = None,
+    compare: Callable[[], Counts | None] | None = None,
     credentials: Credentials | None = None,
     *,
     alone: bool = False,
@@ -103,7 +126,9 @@ def train(
 ) -> dict:
     """Train with the workers at these addresses; write summary.json and pictures to `out`, and tell what happens.
 
-    Two of them must be there. The others are asked for again before every round, and take part when they return.
+    Two of them must be there. The others are asked for again before every round, and take part when they return. Who
+    does not take part in something, because it cannot be reached or its owner does not permit it (it is paused, or a
+    limit is reached), is left out of that, and the others go on.
     What happens is also written to events.jsonl in `out`, as it happens (see `events`).
 
     Which round's model is taken is decided on the workers' names to choose by ("validation"). Their test names are
@@ -111,7 +136,7 @@ def train(
 
     Args:
         addresses: `(host, port)` by worker id.
-        compare: trains the same model on all names in one place, where somebody can; returns its counts.
+        compare: trains the same model on all names in one place, where somebody can; returns its counts, or None.
         credentials: the coordinator's in the workers' classroom.
         alone: have every worker train a model alone as well, to see what it gains.
         resume: go on with the run in `out` after its last complete round.
@@ -132,7 +157,9 @@ def train(
     with Attendance(addresses, credentials) as attendance:
 
         def tell(text: str) -> None:
-            console.print(text, highlight=False)
+            say(console, text)
+
+        left_out = _LeftOut(tell)
 
         def deliver_to(workers: Collection) -> None:
             for worker_id, version in deliver(list(workers), store, key).items():
@@ -143,7 +170,7 @@ def train(
             for worker in attendance.ask(tell):
                 try:
                     federation.admit(worker)
-                except (FederationError, TransportError) as error:
+                except (FederationError, GetNotPermittedError, TransportError) as error:
                     tell(f"{worker.id} has come and does not take part. {error}")
                 else:
                     tell(f"{worker.id} has come, and takes part from now on.")
@@ -154,14 +181,16 @@ def train(
             tell(note)
         deliver_to(federation.workers)
         with EventLog(out / events.FILE) as observe:
-            trained = _train_rounds(federation, list(addresses), let_in, settings, out, console, resume, observe)
+            trained = _train_rounds(
+                *(federation, list(addresses), let_in, left_out, settings, out, console, resume, observe)
+            )
             if settings.leaning:
                 counts = torch.tensor(federation.names_by_language)
                 trained.best = leaning(trained.best, counts, settings.leaning)
             observe(events.PhaseStarted("testing"))
-            before = _evaluate(federation, trained.start, "test", settings, console)
+            before = federation.evaluate(trained.start, "test", settings.model, left_out=left_out)
             observe(_evaluated(0, "test", before))
-            after = _evaluate(federation, trained.best, "test", settings, console)
+            after = federation.evaluate(trained.best, "test", settings.model, left_out=left_out)
             observe(_evaluated(trained.best_round, "test", after))
             length = len(to_vector(trained.best))
             error = largest_error(settings.aggregation, len(federation.workers), length, settings.seed)
@@ -205,6 +234,7 @@ def _train_rounds(
     federation: Federation,
     everybody: list[str],
     let_in: Callable[[], None],
+    left_out: _LeftOut,
     settings: Settings,
     out: Path,
     console: Console,
@@ -220,7 +250,7 @@ def _train_rounds(
         last = checkpoints.last(plain)
         strategy.restore({name: torch.from_numpy(value) for name, value in last.state.items()})
         history = [{worker: Counts.from_answer(each) for worker, each in told.items()} for told in last.history]
-        console.print(f"Going on after round {last.round}.", highlight=False)
+        say(console, f"Going on after round {last.round}.")
     else:
         checkpoints.forget()
     model = federation.new_model(settings.seed, settings.model)
@@ -232,7 +262,7 @@ def _train_rounds(
 
     def keep() -> None:
         load_vector(model, strategy.weights.float())
-        history.append(_choose_by(federation, model, history[-1] if history else {}, settings, console))
+        history.append(_choose_by(federation, model, history[-1] if history else {}, settings, left_out))
         is_best = max(range(len(history)), key=lambda number: (_goodness(history[number]), number)) == strategy.round
         state = {name: value.numpy() for name, value in strategy.state().items()}
         told = [{worker: counts.as_answer() for worker, counts in each.items()} for each in history]
@@ -267,6 +297,9 @@ def _train_rounds(
                     f"round {strategy.round + 1}: {error}. What is kept: the model of the last good round, "
                     f"{strategy.round}, in {out}/checkpoint.npz, and the best one in {out}/best.npz"
                 ) from error
+            left_out.of_these_nobody(finished.total.contributors)
+            for worker, reason in finished.missing.items():
+                left_out(worker, reason)
             seconds["train"] += finished.train_seconds
             seconds["aggregate"] += finished.aggregate_seconds
             keep()
@@ -296,41 +329,25 @@ def _run_round(
             observe(events.RoundGivenUp(str(aborted), pause))
             if pause is None:
                 raise
-            console.print(f"{aborted}\nThe model stays as it was; the round is tried again.", highlight=False)
+            say(console, f"{aborted}\nThe model stays as it was; the round is tried again.")
             time.sleep(pause)
         else:
-            for worker, reason in finished.total.missing.items():
-                console.print(f"This round is without {worker}: {reason}", highlight=False)
             strategy.update(torch.from_numpy(finished.total.mean))
             return finished
     raise AssertionError("never reached")
 
 
-def _choose_by(federation, model, before: Mapping[str, Counts], settings: Settings, console) -> dict[str, Counts]:
-    """What the workers count on the names to choose by; of one that is away, what it counted before.
+def _choose_by(
+    federation: Federation, model, before: Mapping[str, Counts], settings: Settings, left_out: _LeftOut
+) -> dict[str, Counts]:
+    """What the workers count on the names to choose by; of one that is left out, what it counted before.
 
     Nothing, where no worker has enough of these names.
     """
     try:
-        return {**before, **_evaluate(federation, model, "validation", settings, console)}
+        return {**before, **federation.evaluate(model, "validation", settings.model, left_out=left_out)}
     except FederationError:
         return dict(before)
-
-
-def _evaluate(federation: Federation, model, part: str, settings: Settings, console) -> dict[str, Counts]:
-    """What each worker that can be reached counts."""
-    return _of_present(lambda away: federation.evaluate(model, part, settings.model, away), console)
-
-
-def _of_present(evaluate: Callable[[Collection[str]], dict[str, Counts]], console: Console) -> dict[str, Counts]:
-    """Evaluate without the workers that turn out to be away."""
-    away: set[str] = set()
-    while True:
-        try:
-            return evaluate(away)
-        except TransportError as error:
-            console.print(f"{error}\nIt is left out of this evaluation.", highlight=False)
-            away.add(str(error.worker))
 
 
 def _evaluated(number: int, part: str, counts: Mapping[str, Counts]) -> events.Evaluated:
@@ -356,16 +373,23 @@ def _goodness(counts: Mapping[str, Counts]) -> tuple[int, float, float]:
 
 
 def _train_alone(federation: Federation, trained: Trained, settings: Settings, console: Console) -> dict[str, Counts]:
+    """What each worker counts that trains alone; nothing, where none does. It is a comparison: no run ends with it."""
+
+    def left_out(worker: str, reason: Exception) -> None:
+        say(console, f"Nothing is known of {worker} training alone, to compare. {reason}")
+
     with console.status("Every worker trains the same model alone, to compare"):
-        return _of_present(
-            lambda away: federation.evaluate_alone(trained.start, settings.alone, "test", settings.model, away), console
-        )
+        try:
+            return federation.evaluate_alone(trained.start, settings.alone, "test", settings.model, left_out=left_out)
+        except FederationError:  # all are left out, and each has been told
+            return {}
 
 
 def _release(federation, trained: Trained, settings: Settings, after, store: ModelStore, key, absent, observe) -> dict:
     """The release, for the summary: its version and who lacks it, or why there is none."""
     together = add_up(after.values())
     by_worker = {worker: counts.accuracy for worker, counts in after.items()}
+    federation.ask_again()  # some have taken a release since they came
     in_use = {worker: each["released_accuracy"] for worker, each in federation.descriptions.items()}
     before = {worker: accuracy for worker, accuracy in in_use.items() if accuracy is not None}
     gate = Gate(settings.good_enough_together, settings.good_enough, settings.margin, settings.min_rounds)

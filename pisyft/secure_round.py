@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from syft.exceptions import GetNotPermittedError
+
 from pisyft.aggregation.agreement import Agreement
 from pisyft.aggregation.errors import GivenAway, Refused
 from pisyft.aggregation.protocol import GIVE_UP, JOIN, UPLOAD, Collector, Total
@@ -17,6 +19,10 @@ from pisyft.events import Answered, Lost, Observer, Summed, SumStarted, ignore
 from pisyft.transport import WebsocketClientWorker
 from pisyft.transport.errors import TransportError, WorkerRestarted
 from pisyft.transport.failures import carry
+
+# One worker's own affair, which ends nothing for the others: it is away, or its owner does not permit what is asked of
+# it (it is paused, or a limit is reached).
+DOES_NOT_TAKE_PART = (TransportError, GetNotPermittedError)
 
 for _error in (Refused, GivenAway):
     carry(_error)
@@ -34,14 +40,14 @@ class SecureRound:
         observe: is told who has taken which step, in any thread.
 
     Attributes:
-        unreachable: the ids of those that did not answer.
+        left_out: why a worker did not answer, or may not take part, by its id. The others can do without it.
     """
 
     def __init__(
         self, agreement: Agreement, workers: Mapping[str, WebsocketClientWorker], observe: Observer = ignore
     ) -> None:
         self.agreement, self._observe = agreement, observe
-        self.unreachable: set[str] = set()
+        self.left_out: dict[str, str] = {}
         self._workers = workers
 
     def run(self, train: Train | None = None) -> Total:
@@ -94,8 +100,8 @@ class SecureRound:
         return self._workers[worker].call("aggregate", round=self.agreement.round, step=step, message=message)
 
     def _lose(self, collector: Collector, worker: str, error: Exception) -> None:
-        if isinstance(error, TransportError):
-            self.unreachable.add(worker)
+        if isinstance(error, DOES_NOT_TAKE_PART):
+            self.left_out[worker] = str(error)
         collector.lose(worker, str(error))
         self._observe(Lost(worker, collector.step or "", str(error)))
 

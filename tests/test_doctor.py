@@ -9,9 +9,11 @@ import stat
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from click.testing import CliRunner
 
 from pisyft import doctor
 from pisyft.classroom import Classroom, create
+from pisyft.cli.doctor import doctor as doctor_command
 from pisyft.doctor import FAILED, OK, SKIPPED, WARNING
 from pisyft.lab import Lab
 from tests.helpers import forget_workers, run_pisyft
@@ -240,3 +242,13 @@ def test_the_command_ends_with_1_and_a_mend_where_something_failed(tmp_path):
     assert "Name another folder with --data" in done.stdout
     assert "checks failed" in done.stdout
     assert stat.S_ISDIR(tmp_path.stat().st_mode) and not list(tmp_path.iterdir())
+
+
+def test_what_others_say_is_printed_as_it_is_also_where_it_looks_like_markup(monkeypatch):
+    told = doctor.Check("peer [/bob]", FAILED, "refused: [/home/pi/x] :a:", "[limits] of classroom.toml")
+    monkeypatch.setattr(doctor, "examine", lambda *arguments: [told])
+
+    printed = CliRunner().invoke(doctor_command, [], env={"COLUMNS": "200"}).output
+
+    for text in (told.name, told.found, told.mend):
+        assert text in printed

@@ -15,12 +15,15 @@ import pytest
 from rich.console import Console
 
 from pisyft import attendance, events, run
+from pisyft.aggregation.errors import RoundAborted
 from pisyft.checkpoints import CheckpointError, Checkpoints
-from pisyft.federation import FederationError
+from pisyft.federation import Federation, FederationError
 from pisyft.lab import Lab
 from pisyft.learning.evaluation import Counts, add_up
 from pisyft.learning.names import read_folder, total, write_folder
-from pisyft.release import ModelStore, Pending
+from pisyft.owner import OwnersWord
+from pisyft.release import ModelStore, Pending, coordinator_key
+from pisyft.transport import WebsocketClientWorker
 from tests.helpers import free_port, processes_about, run_pisyft, run_python, wait_until
 from tests.proxy import Proxy
 
@@ -418,6 +421,122 @@ def test_a_worker_that_comes_later_takes_part_from_then_on(names_folder, tmp_pat
     assert (summary["workers"], summary["away"]) == (["alice", "bob", "carol"], [])
     assert summary["best_round"] >= 2  # judged by three, not by two
     assert set(summary["accuracy_by_worker"]) == {"alice", "bob", "carol"}
+
+
+@pytest.fixture(scope="module")
+def classroom_of_three(names_folder) -> Iterator[Lab]:
+    with Lab(names_folder, ["alice", "bob", "carol"], policy="strict", certificates=True) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("aggregation", ["masks", "additive"])
+def test_a_worker_that_its_owner_pauses_ends_nothing_for_the_others(classroom_of_three, tmp_path, console, aggregation):
+    lab, settings = classroom_of_three, run.Settings(rounds=2, good_enough=1.0, aggregation=aggregation)
+    owner = OwnersWord(lab.folder / "carol" / "models")
+    owner.pause()
+    try:
+        summary = run.train(
+            *(lab.addresses, settings, tmp_path, console), credentials=lab.classroom.credentials, alone=True
+        )
+    finally:
+        owner.resume()
+
+    printed = " ".join(console.file.getvalue().split())
+    assert printed.count("carol is left out. carol is paused by its owner") == 1
+    assert set(summary["accuracy_by_worker"]) == set(summary["accuracy_alone_by_worker"]) == {"alice", "bob"}
+    assert [each.contributors for each in told(tmp_path) if isinstance(each, events.Summed)] == [["alice", "bob"]] * 2
+    assert re.search(r"carol .* left out │", console.file.getvalue())  # in the table
+
+
+def test_a_worker_that_is_paused_during_a_run_takes_part_again_when_it_is_resumed(
+    classroom_of_three, tmp_path, console, monkeypatch
+):
+    lab, run_round, taken_part = classroom_of_three, run._run_round, []
+    owner = OwnersWord(lab.folder / "carol" / "models")
+
+    def paused_in_the_second(*arguments):
+        if len(taken_part) == 1:
+            owner.pause()
+        try:
+            finished = run_round(*arguments)
+        finally:
+            owner.resume()
+        taken_part.append(finished.total.contributors)
+        return finished
+
+    monkeypatch.setattr(run, "_run_round", paused_in_the_second)
+    settings = run.Settings(rounds=3, good_enough=1.0, seed=8)
+    run.train(lab.addresses, settings, tmp_path, console, credentials=lab.classroom.credentials)
+
+    everybody = ("alice", "bob", "carol")
+    assert taken_part == [everybody, ("alice", "bob"), everybody]
+
+
+def test_a_worker_that_answers_nothing_more_today_ends_nothing_for_the_others(names_folder, hook, tmp_path, console):
+    """It joins the round, and refuses to train."""
+    options = ["--limit", "questions_per_day=6"]
+    with Lab(names_folder, ["alice", "bob", "carol"], certificates=True, worker_options=options) as lab:
+        credentials = lab.classroom.credentials
+        host, port = lab.addresses["carol"]
+        with contextlib.closing(WebsocketClientWorker(hook, host, port, id="carol", credentials=credentials)) as carol:
+            weights = np.zeros(128 * 185 + 128 + 4 * 185 + 4, np.float32)
+            for question in range(6):
+                carol.call("evaluate", weights=weights + question)
+        settings = run.Settings(rounds=1, good_enough=1.0)
+        summary = run.train(lab.addresses, settings, tmp_path, console, credentials=credentials)
+
+    printed = " ".join(console.file.getvalue().split())
+    assert printed.count("carol is left out. limit questions_per_day: carol has answered 6") == 1
+    assert set(summary["accuracy_by_worker"]) == {"alice", "bob"}
+    assert [each.contributors for each in told(tmp_path) if isinstance(each, events.Summed)] == [["alice", "bob"]]
+
+
+def test_a_comparison_that_is_refused_ends_no_run_and_its_reason_is_told_whole(lab, tmp_path, console):
+    settings = run.Settings(rounds=2, passes=60, good_enough=1.0)
+
+    summary = run.train(lab.addresses, settings, tmp_path, console, alone=True)
+
+    printed = " ".join(console.file.getvalue().split())
+    for worker in ("alice", "bob"):
+        assert (
+            f"Nothing is known of {worker} training alone, to compare. limit passes: 120, and {worker} takes" in printed
+        )
+    assert "its owner can raise it, in [limits] of classroom.toml" in printed
+    assert summary["accuracy_alone_by_worker"] == {}
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_what_a_worker_says_is_printed_as_it_is_also_where_it_looks_like_markup(lab, tmp_path, console, monkeypatch):
+    def refuse(*arguments):
+        raise RoundAborted("12345678", "upload", "bob", "ValueError: [/home/pi/x] :a: (on worker bob)", True)
+
+    monkeypatch.setattr(run, "_PAUSES_SECONDS", (0,))
+    monkeypatch.setattr(Federation, "train_and_sum", refuse)
+    with pytest.raises(RoundAborted):
+        run.train(lab.addresses, run.Settings(rounds=1), tmp_path, console)
+
+    assert "because of bob: ValueError: [/home/pi/x] :a: (on worker bob)" in console.file.getvalue()
+
+
+def test_a_release_is_compared_with_the_model_that_each_worker_has_by_then(classroom_of_three, hook, tmp_path):
+    """Which may have come after the worker has described itself: a release that it had missed."""
+    lab, key = classroom_of_three, coordinator_key(tmp_path / "coordinator.key")
+    with contextlib.ExitStack() as connections:
+        workers = []
+        for id, (host, port) in lab.addresses.items():
+            workers.append(WebsocketClientWorker(hook, host, port, id=id, credentials=lab.classroom.credentials))
+            connections.callback(workers[-1].close)
+        federation = Federation(workers)
+        model, store = federation.new_model(), ModelStore(tmp_path / "models")
+        after = federation.evaluate(model)
+        federation.release(model, 1.0, 1, store=store, key=key, accuracy_by_worker=dict.fromkeys(lab.addresses, 1.0))
+
+        settings = run.Settings(good_enough=0, margin=0)
+        trained = run.Trained(model, model, 1, [], {})
+        release = run._release(federation, trained, settings, after, store, key, [], lambda event: None)
+
+    assert release["released_version"] is None
+    assert len(release["not_released"]) == 3
 
 
 def test_the_coordinator_of_a_lab_opens_no_names_file(in_a_lab, names_folder):

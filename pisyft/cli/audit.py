@@ -75,10 +75,11 @@ def audit(
         click.echo(json.dumps(found, indent=2))
         return
 
-    from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
+    from pisyft.printing import plain_console
+
+    console = plain_console()
     shown = entries if show_all else entries[-_SHOWN:]
     # It fits a terminal of 80 columns, as one has over ssh; --json has everything.
     columns = [Column(name, overflow="fold", no_wrap=name == "when") for name in ("when", "who", "from", "what")]
@@ -108,8 +109,6 @@ def _row(entry: Entry) -> tuple:
 
 def _plain(value: object) -> str:
     """As text that a terminal takes for nothing else: callers choose their ids."""
-    from rich.markup import escape
-
     from pisyft.untrusted import printable
 
-    return escape(printable(str(value)))
+    return printable(str(value))

@@ -100,12 +100,11 @@ def split(
       pisyft data split data/names --into dealt --workers 10 --by dirichlet --alpha 0.5
       pisyft data split data/names --by table shares.csv --into dealt
     """
-    from rich.console import Console
-
     from pisyft import charts
     from pisyft.learning import names as dealing
     from pisyft.learning.alphabet import alphabet_by_name
     from pisyft.learning.fetch import names_to_use
+    from pisyft.printing import plain_console
 
     if by == "table" and table is None:
         names, table = None, names
@@ -156,7 +155,7 @@ def split(
         }
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
-    Console().print(charts.dealt(dict(zip(ids, hands, strict=True))))
+    plain_console().print(charts.dealt(dict(zip(ids, hands, strict=True))))
     if several := dealing.in_several_languages(everything, letters):
         click.echo(f"{several} names occur in two languages or more. They stay in each.")
     for worker, hand in zip(ids, hands, strict=True):

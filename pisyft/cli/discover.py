@@ -36,14 +36,14 @@ def discover(seconds: float, as_json: bool) -> None:
             "Some access points keep devices apart (client isolation), and guests from everybody"
         )
 
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from pisyft.printing import plain_console
 
     table = Table("id", "address", "model", "PiSyft", "policy")
     for worker in found:
         cells = (worker.id, f"{worker.host}:{worker.port}", worker.model, worker.version, worker.policy)
-        table.add_row(*map(escape, cells))
-    Console(highlight=False).print(table)
+        table.add_row(*cells)
+    plain_console().print(table)
     for worker_id, addresses in twins(found).items():
         click.echo(f"{worker_id} is announced by several workers, at {' and '.join(addresses)}. {TWINS_MEND}", err=True)

@@ -39,16 +39,19 @@ def doctor(classroom: Path | None, peers: tuple, folder: Path, port: int | None,
         raise Problem("--classroom says who the others are: leave out --peer")
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from pisyft.doctor import FAILED, examine
+    from pisyft.printing import plain_console
 
     load = functools.partial(classroom_at, classroom) if classroom else None
     checks = []
     with Console(stderr=True).status("examining ...") as status:
         for check in examine(load, by_id(peers), folder, port):
             checks.append(check)
-            status.update(f"{check.name}: {check.state}")
+            status.update(escape(f"{check.name}: {check.state}"))
     failed = [check for check in checks if check.state == FAILED]
     if as_json:
         answer = {"ok": not failed, "checks": [check.as_answer() for check in checks]}
@@ -57,7 +60,7 @@ def doctor(classroom: Path | None, peers: tuple, folder: Path, port: int | None,
         table = Table("check", "", "found", "mend", highlight=False)
         colours = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
         for check in checks:
-            table.add_row(check.name, f"[{colours[check.state]}]{check.state}[/]", check.found, check.mend)
-        Console(highlight=False).print(table)
+            table.add_row(check.name, Text(check.state, style=colours[check.state]), check.found, check.mend)
+        plain_console().print(table)
         click.echo(f"{len(failed)} of {len(checks)} checks failed" if failed else "Nothing failed.")
     sys.exit(1 if failed else 0)

@@ -62,10 +62,9 @@ def evaluate(
         raise Problem("take one: --checkpoint, or a released model with --models and --version")
     folder = None if checkpoint else released_folder(models)
 
-    from rich.console import Console
-
     from pisyft import appraisal, charts
     from pisyft.checkpoints import CheckpointError
+    from pisyft.printing import plain_console
     from pisyft.release import ReleaseError
 
     try:
@@ -76,7 +75,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(told.as_answer(), indent=2))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(charts.evaluations(f"{model.title}, on {part} names", told.counts, told.together))
     for worker, reason in told.reasons.items():
-        console.print(f"{worker} tells nothing: {reason}", markup=False)
+        console.print(f"{worker} tells nothing: {reason}")

@@ -34,9 +34,8 @@ def list_(models: Path | None, as_json: bool) -> None:
     Example:
       pisyft release list
     """
-    from rich.console import Console
-
     from pisyft import charts
+    from pisyft.printing import plain_console
     from pisyft.release import ModelStore, ReleaseError
 
     store = ModelStore(released_folder(models))
@@ -49,7 +48,7 @@ def list_(models: Path | None, as_json: bool) -> None:
     elif not cards:
         raise Problem(f"no released model in {store.folder}")
     else:
-        Console().print(charts.releases(cards, store.current))
+        plain_console().print(charts.releases(cards, store.current))
 
 
 @release.command(short_help="Show the card of a model.")

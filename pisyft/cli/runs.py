@@ -20,9 +20,8 @@ def runs(folder: Path, as_json: bool) -> None:
     Example:
       pisyft runs artifacts/
     """
-    from rich.console import Console
-
     from pisyft import charts
+    from pisyft.printing import plain_console
 
     found = []
     for file in sorted(folder.glob("**/summary.json")):
@@ -38,4 +37,4 @@ def runs(folder: Path, as_json: bool) -> None:
     elif not found:
         raise Problem(f"there are no runs in {folder}: pisyft train --lab makes one")
     else:
-        Console().print(charts.runs(found))
+        plain_console().print(charts.runs(found))

@@ -99,14 +99,14 @@ def _facts(folder: Path, told: Status) -> dict:
 
 
 def _print(facts: dict) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=False, title=escape(facts["worker"]), title_justify="left")
+    from pisyft.printing import plain_console
+
+    table = Table(show_header=False, title=facts["worker"], title_justify="left")
     for what, text in _rows(facts):
-        table.add_row(what, escape(text))
-    Console(highlight=False).print(table)
+        table.add_row(what, text)
+    plain_console().print(table)
 
 
 def _rows(facts: dict) -> list[tuple[str, str]]:

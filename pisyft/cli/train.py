@@ -137,9 +137,9 @@ def train(
       pisyft train --classroom classroom/coordinator --model committee
       pisyft train --engine flower --supernodes 2 --rounds 3
     """
-    from rich.console import Console
+    from pisyft.printing import plain_console
 
-    console = Console(stderr=as_json)
+    console = plain_console(stderr=as_json)
     if engine == "flower":
         if lab or workers or classroom or resume or alone:
             raise Problem(

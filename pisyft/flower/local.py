@@ -14,11 +14,13 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pisyft.flower.deployment import Deployment, DeploymentError
 from pisyft.flower.server_app import options_of, settings_of
 from pisyft.learning.models import make_model
 from pisyft.learning.strategies import make_strategy
+from pisyft.printing import say
 from pisyft.settings import Settings
 
 
@@ -77,7 +79,7 @@ def train_locally(
     console = console or Console()
     devices = ["alice", "bob", *(f"pi-{number}" for number in range(3, supernodes + 1))]
     folder = out / "flower"
-    console.print(f"Starting a SuperLink and {supernodes} SuperNodes, each with names of its own ...")
+    say(console, f"Starting a SuperLink and {supernodes} SuperNodes, each with names of its own ...")
     folders = _deal(names, devices, folder, str(config.get("seed", 0)), alphabet)
     columns = (TextColumn("round"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"))
     try:
@@ -112,16 +114,15 @@ def _tell(summary: Mapping, out: Path, console: Console) -> None:
     for column in ("before", "after"):
         table.add_column(column, justify="right")
     for device, accuracy in summary["accuracy_by_worker"].items():
-        table.add_row(device, "", f"{accuracy:.1%}")
+        table.add_row(Text(device), "", f"{accuracy:.1%}")
     table.add_section()
-    table.add_row("together", f"{summary['accuracy_initial']:.1%}", f"[bold]{summary['accuracy_final']:.1%}[/bold]")
+    final = Text(f"{summary['accuracy_final']:.1%}", style="bold")
+    table.add_row("together", f"{summary['accuracy_initial']:.1%}", final)
     console.print(table)
     seconds = sum(summary["round_seconds"]) / len(summary["round_seconds"])
-    console.print(
-        f"{summary['rounds']} rounds of {seconds:.1f} s, added up by {summary['aggregation']}.", highlight=False
-    )
+    say(console, f"{summary['rounds']} rounds of {seconds:.1f} s, added up by {summary['aggregation']}.")
     if summary["released_version"] is None:
-        console.print(f"Not released: {'; '.join(summary['not_released'])}.", highlight=False)
+        say(console, f"Not released: {'; '.join(summary['not_released'])}.")
     else:
-        console.print(f"Released to every device as version {summary['released_version']}.", highlight=False)
-    console.print(f"Written: {out}/summary.json", highlight=False)
+        say(console, f"Released to every device as version {summary['released_version']}.")
+    say(console, f"Written: {out}/summary.json")

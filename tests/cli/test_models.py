@@ -266,6 +266,14 @@ def test_runs_are_compared_by_their_figures_and_by_what_differs(tmp_path):
     assert as_json == [{"run": "first", **RUN}, {"run": "second", **better}]
 
 
+def test_a_run_whose_name_looks_like_markup_is_told_by_its_name(tmp_path):
+    write_runs(tmp_path, **{"[red]a": RUN, ":a:": RUN})
+
+    printed = run_pisyft("runs", tmp_path).stdout
+
+    assert "[red]a" in printed and ":a:" in printed
+
+
 def test_a_folder_without_runs_is_told(tmp_path):
     done = run_pisyft("runs", tmp_path)
 
