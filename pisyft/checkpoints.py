@@ -66,7 +66,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
-        return read_checkpoint(self._best)
+        return _of_run(self._best)
 
     def last(self, settings: Mapping) -> Checkpoint:
         """The checkpoint of the last round.
@@ -77,7 +77,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or it is damaged, or of a run with other settings.
         """
-        checkpoint = read_checkpoint(self._last)
+        checkpoint = _of_run(self._last)
         wanted = json.loads(json.dumps(dict(settings)))
         for name in sorted({*wanted, *checkpoint.settings}):
             if wanted.get(name) != checkpoint.settings.get(name):
@@ -93,18 +93,30 @@ class Checkpoints:
         self._best.unlink(missing_ok=True)
 
 
+def _of_run(file: Path) -> Checkpoint:
+    """A checkpoint of a run that is to go on."""
+    if not file.exists():
+        raise CheckpointError(f"there is no {file}: nothing to go on from")
+    try:
+        return read_checkpoint(file)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file} is damaged: begin the run again without it") from error
+
+
 def read_checkpoint(file: Path) -> Checkpoint:
     """The checkpoint in a file.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is no such file, or it is none, or damaged.
     """
-    if not file.exists():
-        raise CheckpointError(f"there is no {file}: nothing to go on from")
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             plain = json.loads(str(stored["plain"]))
             state = {name.removeprefix("state "): stored[name] for name in stored.files if name != "plain"}
         return Checkpoint(int(plain["round"]), dict(plain["settings"]), state, list(plain["history"]))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {file}: pisyft train keeps its best model as best.npz in --out") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(f"{file} is damaged: begin the run again without it") from error
+        raise CheckpointError(
+            f"{file} is no checkpoint, or a damaged one: pisyft train keeps its best model as best.npz in --out"
+        ) from error

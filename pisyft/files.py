@@ -31,7 +31,7 @@ def whole_file(target: Path, mode: int = 0o644, sync: bool = True) -> Iterator[B
                 os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)  # Ctrl-C may come when it has its name already
         raise
     if sync:
         _sync_folder(target.parent)

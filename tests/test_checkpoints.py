@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from pisyft.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from pisyft.checkpoints import Checkpoint, CheckpointError, Checkpoints, read_checkpoint
 
 SETTINGS = {"rounds": 5, "model": "gru", "learning_rate": 0.1, "seed": 0}
 
@@ -61,6 +61,15 @@ def test_a_damaged_checkpoint_is_told(tmp_path, content):
         Checkpoints(tmp_path).last(SETTINGS)
 
 
+def test_a_file_that_is_no_checkpoint_is_told(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+
+    with pytest.raises(CheckpointError, match=r"summary\.json is no checkpoint, or a damaged one"):
+        read_checkpoint(tmp_path / "summary.json")
+    with pytest.raises(CheckpointError, match=r"there is no .*/nix\.npz: pisyft train keeps its best model"):
+        read_checkpoint(tmp_path / "nix.npz")
+
+
 def test_a_stop_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.keep(checkpoint(1), is_best=False)
@@ -74,3 +83,17 @@ def test_a_stop_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, mo
 
     assert checkpoints.last(SETTINGS).round == 1
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+def test_ctrl_c_when_a_checkpoint_is_in_its_place_is_ctrl_c_and_nothing_else(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def pressed(*files):
+        replace(*files)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        Checkpoints(tmp_path).keep(checkpoint(1), is_best=False)
+
+    assert Checkpoints(tmp_path).last(SETTINGS).round == 1

@@ -6,11 +6,12 @@ import json
 
 import click
 
+from pisyft.cli.options import Finite
 from pisyft.cli.problems import Problem
 
 
 @click.command(short_help="List the workers on this network.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True, help="To listen.")
+@click.option("--seconds", type=Finite(0, min_open=True), default=3.0, show_default=True, help="To listen.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def discover(seconds: float, as_json: bool) -> None:
     """List the workers on this network, where they are, and what they say of themselves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,16 @@ class Address(click.ParamType):
         if not (worker and equals and host and (end or not bracketed) and port.isdigit() and 0 < int(port) < 65536):
             self.fail(f"{value!r} is not {self.name}, as in bob=192.168.1.22:8777", param, ctx)
         return worker, (host, int(port))
+
+
+class Finite(click.FloatRange):
+    """A number in a range. Infinity is none, nor is nan, which is neither below nor above anything."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 class Limit(click.ParamType):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pisyft.cli.options import ALPHABETS, by_id, classroom_at, names_option, need_pysyft, workers_option
+from pisyft.cli.options import ALPHABETS, Finite, by_id, classroom_at, names_option, need_pysyft, workers_option
 from pisyft.cli.problems import Problem, ctrl_c_waits
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MODELS = click.Choice(["tutorial", "rnn", "gru", "ngrams", "writer", "committee"
 STRATEGIES = click.Choice(["fedavg", "fedprox", "fedadam", "fedyogi", "scaffold", "fedlc"])
 OPTIMIZERS = click.Choice(["sgd", "adam", "adamw"])
 SCHEDULES = click.Choice(["constant", "cosine"])
-_ABOVE_ZERO = click.FloatRange(0, min_open=True)
+_ABOVE_ZERO = Finite(0, min_open=True)
 _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 
 
@@ -42,7 +42,7 @@ _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 @click.option("--learning-rate", type=_ABOVE_ZERO, help=f"Of the workers. {_SUITED}")
 @click.option(
     "--good-enough",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.25,
     show_default=True,
     metavar="ACCURACY",
@@ -50,7 +50,7 @@ _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 )
 @click.option(
     "--good-enough-together",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     show_default=True,
     metavar="ACCURACY",
@@ -65,7 +65,7 @@ _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     metavar="ACCURACY",
@@ -96,12 +96,12 @@ _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 @click.option("--optimizer", type=OPTIMIZERS, help=f"Of the workers. {_SUITED}")
 @click.option("--passes", type=_ABOVE_ZERO, help="Over a worker's names in each round.  [default: 1]")
 @click.option("--steps", type=click.IntRange(1), help=f"That a worker takes in each round instead. {_SUITED}")
-@click.option("--clip", type=click.FloatRange(0), help=f"The longest gradient of a step; 0: any. {_SUITED}")
+@click.option("--clip", type=Finite(0), help=f"The longest gradient of a step; 0: any. {_SUITED}")
 @click.option("--schedule", type=SCHEDULES, help=f"Of the learning rate, over the rounds. {_SUITED}")
 @click.option("--server-learning-rate", type=_ABOVE_ZERO, help=f"Of the strategy. {_SUITED}")
 @click.option(
     "--leaning",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     show_default=True,
     metavar="TAU",
@@ -203,6 +203,8 @@ def train(
         raise Problem(str(error)) from error
     except (NamesError, ReleaseError, run.RunStopped, TransportError, UnknownPeer) as error:
         raise Problem(str(error)) from error
+    except OSError as error:
+        raise _not_written(out, error) from error
     if as_json:
         click.echo(json.dumps(summary, indent=2))
 
@@ -247,3 +249,9 @@ def _train_on_flower(
         return train_locally(names, supernodes, config, out, console, alphabet)
     except LocalRunError as error:
         raise Problem(str(error)) from error
+    except OSError as error:
+        raise _not_written(out, error) from error
+
+
+def _not_written(out: Path, error: OSError) -> Problem:
+    return Problem(f"cannot write {error.filename or out}: {error.strerror or error}")
