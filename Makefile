@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help install demo test conformance notebooks docs lint bench bench-learning bench-aggregation bench-flower faults pi-check room clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
 install: .venv/ready  ## make .venv and install PiSyft, PyTorch and PySyft into it
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.bar import Bar
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +19,39 @@ if TYPE_CHECKING:
 
 _SIDE_BY_SIDE = 4  # workers in columns; more of them are in rows, so that a terminal of 80 characters shows them
 _BAR = 12
+
+
+class Figures:
+    """A table of which nothing is cut: where it is narrow, without lines, or else with its rows below each other.
+
+    Args:
+        table: its cells are texts.
+        title: in a line of its own, which may be longer than the table is wide.
+    """
+
+    def __init__(self, table: Table, title: str = "") -> None:
+        self._table, self._title = table, title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._title:
+            yield from console.render(Text(self._title, "table.title"), options)
+        table = self._table
+        if _width(console, table) > options.max_width:
+            table.box, table.padding, table.pad_edge = None, (0, 2, 0, 0), False
+        if _width(console, table) <= options.max_width:
+            yield from console.render(table, options)
+            return
+        for cells in zip(*(column.cells for column in table.columns), strict=True):
+            below = Table.grid(padding=(0, 2, 0, 0))
+            for column, cell in zip(table.columns, cells, strict=True):
+                if cell:
+                    below.add_row(str(column.header).replace("\n", " "), cell)
+            yield from console.render(Group(below, ""), options)
+
+
+def _width(console: Console, table: Table) -> int:
+    """How wide a table would like to be, in characters."""
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def dealt(hands: Mapping[str, Parts]) -> Table:
@@ -72,14 +105,14 @@ def _workers_in_rows(hands: Mapping[str, Parts]) -> Table:
     return table
 
 
-def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> Table:
+def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> Figures:
     """How good a model is on each worker's names, and on all of them.
 
     Args:
         counts: what each worker has counted, by its id.
         together: what they have counted together.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("worker")
     for column in ("names", "accuracy", "balanced", "top 3", "loss"):
         table.add_column(column, justify="right")
@@ -88,10 +121,10 @@ def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> T
         if each is together:
             table.add_section()
         table.add_row(worker, str(each.names), *figures, f"{each.loss:.2f}")
-    return table
+    return Figures(table, title)
 
 
-def releases(cards: Sequence[Card], current: int | None) -> Table:
+def releases(cards: Sequence[Card], current: int | None) -> Figures:
     """Released versions, and which is in use."""
     table = Table()
     for column in ("version", "date", "model", "letters", "accuracy", "rounds", "workers"):
@@ -108,37 +141,52 @@ def releases(cards: Sequence[Card], current: int | None) -> Table:
             printable(", ".join(card.participants)),
             style="bold" if used else "",
         )
-    return table
+    return Figures(table)
 
 
-_SETTINGS = ("model", "strategy", "aggregation", "alphabet", "batch_size", "learning_rate", "optimizer", "seed")
+_SETTINGS = (
+    *("workers", "names", "rounds", "model", "strategy", "aggregation", "alphabet", "batch_size", "learning_rate"),
+    *("optimizer", "seed"),
+)
+_ALWAYS_TOLD = ("workers", "names", "rounds")
+_FIGURES = {
+    "accuracy": "accuracy_final",
+    "balanced": "balanced_accuracy_final",
+    "central": "centralised_accuracy",
+}
 
 
-def runs(summaries: Sequence[Mapping]) -> Table:
+def runs(summaries: Sequence[Mapping]) -> Figures:
     """Training runs side by side: their figures, and the settings in which they differ. The best are bold.
 
     Args:
         summaries: what each run's summary.json has, and its name as `run`.
     """
-    differing = [key for key in _SETTINGS if len({str(summary.get(key)) for summary in summaries}) > 1]
+    settings = [{key: _setting(summary, key) for key in _SETTINGS} for summary in summaries]
+    differing = [key for key in _SETTINGS if len({each[key] for each in settings}) > 1]
+    alike = [f"{settings[0][key]} {key}" for key in _ALWAYS_TOLD if key not in differing and settings[0][key]]
+    told = {name: key for name, key in _FIGURES.items() if any(each.get(key) is not None for each in summaries)}
     table = Table()
     table.add_column("run")
-    for column in ("workers", "names", "rounds", *differing, "accuracy", "balanced", "central", "released"):
-        table.add_column(column.replace("_", " "), justify="right")
-    for summary in summaries:
+    for column in (*differing, *told, "released"):
+        table.add_column(column.replace("_", "\n"), justify="right")
+    for summary, own in zip(summaries, settings, strict=True):
         figures: list[RenderableType] = []
-        for key in ("accuracy_final", "balanced_accuracy_final", "centralised_accuracy"):
+        for key in told.values():
             value = summary.get(key)
             best = value is not None and value == max(each.get(key) or 0 for each in summaries)
             figures.append("" if value is None else Text(f"{value:.1%}", style="bold" if best else ""))
         version = summary.get("released_version")
         table.add_row(
             summary["run"],
-            str(len(summary.get("workers", ()))),
-            str(summary.get("names_total", "")),
-            str(summary.get("rounds", "")),
-            *(str(summary.get(key, "")) for key in differing),
+            *(own[key] for key in differing),
             *figures,
             "no" if version is None else f"version {version}",
         )
-    return table
+    return Figures(table, f"With {', '.join(alike)}" if alike else "")
+
+
+def _setting(summary: Mapping, key: str) -> str:
+    if key == "workers":
+        return str(len(summary.get("workers", ())))
+    return str(summary.get("names_total" if key == "names" else key, ""))

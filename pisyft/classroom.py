@@ -86,8 +86,10 @@ class Classroom:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            if path.name == CONFIGURATION and (path.parent / COORDINATOR).is_dir():  # what `classroom create` made
-                hint = f"every member's is in its own folder, the coordinator's in {path.parent / COORDINATOR}"
+            # What `classroom create` made, or a folder beside the members' own, as the authority's.
+            around = [each / COORDINATOR for each in path.parents[:2] if (each / COORDINATOR / CONFIGURATION).is_file()]
+            if around:
+                hint = f"every member's is in its own folder, the coordinator's in {around[0]}"
             else:
                 hint = "make a classroom with pisyft classroom create"
             raise ClassroomError(f"there is no {path}: {hint}") from error
@@ -201,7 +203,9 @@ def create(
     if len(pis) < 2:
         raise ClassroomError("a classroom needs two Pis or more: a sum over one would be its own model")
     for pi in pis:
-        if not _ID.fullmatch(pi) or pi in (COORDINATOR, "authority", "me"):
+        if pi in (COORDINATOR, "authority", "me"):
+            raise ClassroomError(f"{pi!r} cannot be a Pi's id: it is reserved, choose another")
+        if not _ID.fullmatch(pi):
             raise ClassroomError(f"{pi!r} cannot be a Pi's id: use small letters, digits and hyphens, as in pi-1")
     authority = _Authority(name, days)
     authority.save(folder / "authority")

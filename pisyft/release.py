@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from pisyft.files import whole_file, write_whole
+from pisyft.wording import counted
 
 # `cryptography` is imported where something is signed or checked: `pisyft predict`, which does neither, is ready in two
 # thirds of the time without it.
@@ -97,11 +98,14 @@ class Card:
         """The card for people to read, fit for a terminal whoever wrote it."""
         from pisyft.untrusted import printable
 
+        measures = dict(self.measures)
+        _, *ends = measures.pop("accuracy", (self.accuracy,))
+        interval = " (95 %: {:.1%} to {:.1%})".format(*ends) if ends else ""
         lines = [
-            f"version {self.version} of {self.date}: model {self.model}, {len(self.languages)} languages",
-            f"accuracy             {self.accuracy:.1%} on names that were held out",
+            f"version {self.version} of {self.date}: model {self.model}, {counted(len(self.languages), 'language')}",
+            f"accuracy             {self.accuracy:.1%} on names that were held out{interval}",
         ]
-        for name, (value, low, high) in self.measures.items():
+        for name, (value, low, high) in measures.items():
             lines.append(f"  {name.replace('_', ' '):<18} {value:.1%} (95 %: {low:.1%} to {high:.1%})")
         lines += [f"  on {worker:<15} {accuracy:.1%}" for worker, accuracy in self.accuracy_by_worker.items()]
         lines += [
@@ -186,7 +190,7 @@ class Gate:
         if not by_worker:
             reasons.append("no worker has evaluated it")
         if rounds < self.rounds:
-            reasons.append(f"{rounds} rounds of training are fewer than {self.rounds}")
+            reasons.append(f"{counted(rounds, 'round')} of training, and {self.rounds} are asked for")
         if not accuracy >= self.accuracy:
             reasons.append(f"its accuracy is {accuracy:.1%}, below {self.accuracy:.1%}")
         for worker, reached in by_worker.items():
@@ -194,8 +198,8 @@ class Gate:
                 reasons.append(f"its accuracy on {worker} is {reached:.1%}, below {self.worker_accuracy:.1%}")
             if worker in before and not reached >= before[worker] - self.margin:
                 reasons.append(
-                    f"{worker} would be worse off: {reached:.1%} instead of {before[worker]:.1%}, and at most "
-                    f"{self.margin:.1%} are given away"
+                    f"{worker} would be worse off: {reached:.1%} instead of {before[worker]:.1%}, and it may lose "
+                    f"{100 * self.margin:g} points at most"
                 )
         return reasons
 
@@ -216,21 +220,26 @@ def coordinator_key(file: str | Path | None = None) -> Ed25519PrivateKey:
         file: `coordinator.key` in the user's configuration folder by default.
 
     Raises:
-        ReleaseError: the file holds something else.
+        ReleaseError: the file holds something else, or cannot be read or written.
     """
     import platformdirs
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     file = Path(file or platformdirs.user_config_path("pisyft", appauthor=False) / "coordinator.key")
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        made = Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_whole(file, made, mode=0o600)
     try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            made = Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            write_whole(file, made, mode=0o600)
         key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except OSError as error:
+        raise ReleaseError(
+            f"the key that signs releases belongs in {file}, which this user cannot read or make "
+            f"({error.strerror}): mend that, or set XDG_CONFIG_HOME to a folder of your own"
+        ) from error
     except (ValueError, TypeError) as error:
         raise ReleaseError(f"{file} is no private key: remove it, and a new one is made") from error
     if not isinstance(key, Ed25519PrivateKey):

@@ -11,6 +11,7 @@ from pisyft.learning.models import MODELS
 from pisyft.learning.recipes import recipe
 from pisyft.learning.strategies import FedAvg, make_strategy
 from pisyft.learning.training import TrainingSettings
+from pisyft.wording import counted
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Settings:
         else:
             each = "a pass" if self.passes == 1 else f"{self.passes:g} passes"
         parts = [
-            f"{self.rounds} rounds of {each}",
+            f"{counted(self.rounds, 'round')} of {each}",
             f"batches of {self.batch_size}",
             f"{self.optimizer} at {self.learning_rate:g}",
             *([] if self.server_learning_rate is None else [f"the coordinator at {self.server_learning_rate:g}"]),

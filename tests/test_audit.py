@@ -188,8 +188,16 @@ def test_the_command_shows_what_was_asked_and_what_has_left(logged):
 
     assert "what has left this Pi" in told
     assert "2,000" in told
+    asked, answered = [line for line in told.splitlines() if " evaluate " in line]
+    assert asked.split()[2] == "coordinator" and " me " not in answered  # "me" is the coordinator's own word
     assert "[red]me?[0m" in told
     assert "login" in told
+
+
+def test_the_command_says_that_nothing_was_refused(logged):
+    told = run_pisyft("audit", "--file", logged, "--refused", "--since", "2999-01-01").stdout
+
+    assert told == f"{logged}: nothing was refused since then.\n"
 
 
 def test_the_command_as_json(logged):

@@ -62,9 +62,15 @@ def test_a_classroom_is_not_made_over_another_one(made, tmp_path):
         create(tmp_path / "room", PIS)
 
 
-@pytest.mark.parametrize("id", ["", "Alice", "my pi", "a/b", "coordinator", "authority", "me", "a" * 64, "-a"])
+@pytest.mark.parametrize("id", ["", "Alice", "my pi", "a/b", "a" * 64, "-a"])
 def test_an_id_that_cannot_be_one_is_refused(tmp_path, id):
     with pytest.raises(ClassroomError, match="cannot be a Pi's id: use small letters, digits and hyphens"):
+        create(tmp_path / "room", {id: ("192.168.1.21", 8777), "bob": PIS["bob"]})
+
+
+@pytest.mark.parametrize("id", ["coordinator", "authority", "me"])
+def test_an_id_that_is_somebody_elses_is_refused(tmp_path, id):
+    with pytest.raises(ClassroomError, match=f"'{id}' cannot be a Pi's id: it is reserved"):
         create(tmp_path / "room", {id: ("192.168.1.21", 8777), "bob": PIS["bob"]})
 
 
@@ -78,11 +84,12 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_pat
         Classroom.load(tmp_path / "classroom.toml")
 
 
-def test_of_the_folder_that_holds_all_members_it_says_which_is_the_coordinators(tmp_path):
+@pytest.mark.parametrize("folder", ["", "authority", "dave"])
+def test_of_a_folder_with_or_beside_the_members_own_it_says_which_is_the_coordinators(tmp_path, folder):
     create(tmp_path / "room", PIS)
 
     with pytest.raises(ClassroomError, match="every member's is in its own folder, the coordinator's in .*/room/coord"):
-        Classroom.load(tmp_path / "room" / "classroom.toml")
+        Classroom.load(tmp_path / "room" / folder / "classroom.toml")
 
 
 @pytest.mark.parametrize(

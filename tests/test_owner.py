@@ -56,7 +56,7 @@ def test_forget_removes_models_and_keeps_what_was_given_away(tmp_path):
 
     told = run_pisyft("forget", "--models", tmp_path, "--yes").stdout
 
-    assert "1 models are removed" in told
+    assert "1 model, and what was not yet given away" in told
     assert {each.name for each in tmp_path.iterdir()} == {"rounds.jsonl", "audit.jsonl", "forgotten"}
 
 

@@ -384,6 +384,13 @@ def test_a_card_says_what_people_ask():
     assert digest_of(CARD, WEIGHTS) in text
 
 
+def test_a_card_tells_its_accuracy_once_with_its_interval():
+    text = replace(CARD, measures={**CARD.measures, "accuracy": (0.625, 0.6, 0.65)}).as_text()
+
+    assert "accuracy             62.5% on names that were held out (95 %: 60.0% to 65.0%)" in text
+    assert text.count("62.5%") == 1
+
+
 def signed(card: Card, weights: np.ndarray, key: Ed25519PrivateKey) -> Signature:
     return Signature.of(digest_of(card, weights), key)
 
@@ -394,6 +401,11 @@ def test_the_coordinators_key_is_made_once_and_is_its_owners_alone(tmp_path):
 
     assert made.private_bytes_raw() == again.private_bytes_raw()
     assert (tmp_path / "config" / "coordinator.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_place_where_no_key_can_be_is_told():
+    with pytest.raises(ReleaseError, match=r"belongs in /dev/null/coordinator\.key, .*set XDG_CONFIG_HOME"):
+        coordinator_key("/dev/null/coordinator.key")
 
 
 def test_a_file_that_is_no_key_is_told(tmp_path):
@@ -492,8 +504,11 @@ def test_a_model_that_reaches_everything_passes_the_gate():
     [
         (0.59, {"alice": 0.5}, {}, 3, "its accuracy is 59.0%, below 60.0%"),
         (0.6, {"alice": 0.5, "bob": 0.499}, {}, 3, "its accuracy on bob is 49.9%, below 50.0%"),
-        (0.6, {"alice": 0.6}, {"alice": 0.66}, 3, "alice would be worse off: 60.0% instead of 66.0%"),
-        (0.6, {"alice": 0.6}, {}, 2, "2 rounds of training are fewer than 3"),
+        (
+            *(0.6, {"alice": 0.6}, {"alice": 0.66}, 3),
+            "alice would be worse off: 60.0% instead of 66.0%, and it may lose 5 points at most",
+        ),
+        (0.6, {"alice": 0.6}, {}, 2, "2 rounds of training, and 3 are asked for"),
         (0.6, {}, {}, 3, "no worker has evaluated it"),
         (float("nan"), {"alice": 0.6}, {}, 3, "its accuracy is nan%, below 60.0%"),
     ],

@@ -12,6 +12,7 @@ import click
 from pisyft.audit import FILE, REFUSED, Entry, read, what_has_left
 from pisyft.cli.options import not_done, own_folder
 from pisyft.cli.problems import Problem
+from pisyft.wording import counted
 
 _SHOWN = 30
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -75,6 +76,10 @@ def audit(
         click.echo(json.dumps(found, indent=2))
         return
 
+    if refused and not entries:
+        click.echo(f"{file}: nothing was refused{' since then' if since else ''}.")
+        return
+
     from rich.table import Column, Table
 
     from pisyft.printing import plain_console
@@ -89,13 +94,13 @@ def audit(
         table.add_row(*map(_plain, _row(each)), style="red" if each.decision == REFUSED else "")
     console.print(table)
     if len(shown) < len(entries):
-        console.print(f"... and {len(entries) - len(shown)} lines before these: --all shows them")
+        console.print(f"... and {counted(len(entries) - len(shown), 'line')} before: --all shows all")
     if refused:
         return
     times, sent = Column("times", justify="right"), Column("bytes", justify="right")
     totals = Table("what has left this Pi, in answer to", "received by", "role", times, sent)
     for total in left:
-        totals.add_row(*map(_plain, (total.what, total.who, total.role, total.times, f"{total.bytes:,}")))
+        totals.add_row(*map(_plain, (total.what, _who(total.who), total.role, total.times, f"{total.bytes:,}")))
     totals.add_section()
     totals.add_row("all", "", "", str(sum(each.times for each in left)), f"{sum(each.bytes for each in left):,}")
     console.print(totals)
@@ -104,7 +109,12 @@ def audit(
 def _row(entry: Entry) -> tuple:
     when = datetime.fromisoformat(entry.time).astimezone().strftime("%m-%d %H:%M")
     decision = f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision
-    return when, entry.who, entry.address, entry.what, entry.times, f"{entry.sent:,}", decision
+    return when, _who(entry.who), entry.address, entry.what, entry.times, f"{entry.sent:,}", decision
+
+
+def _who(caller: str) -> str:
+    """Who it is to the owner of the Pi: PySyft's coordinator calls itself "me", which the owner takes for herself."""
+    return "coordinator" if caller == "me" else caller
 
 
 def _plain(value: object) -> str:

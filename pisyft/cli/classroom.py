@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -25,6 +26,7 @@ def classroom() -> None:
     multiple=True,
     help="A Pi; once for each. With its id alone, it is found where it announces itself.",
 )
+@click.option("--pis", "count", type=click.IntRange(2), help="So many Pis, called pi-1, pi-2, ...; each is found.")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"), show_default=True)
 @click.option("--name", default="classroom", show_default=True)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Pis that a secure sum needs.")
@@ -32,16 +34,21 @@ def classroom() -> None:
 @click.option(
     "--language", "languages", multiple=True, help="Told apart by all Pis; once for each.  [default: as dealt]"
 )
-def create(pis: tuple, into: Path, name: str, minimum: int, token: bool, languages: tuple[str, ...]) -> None:
+def create(
+    pis: tuple, count: int | None, into: Path, name: str, minimum: int, token: bool, languages: tuple[str, ...]
+) -> None:
     """Make an authority, and for each Pi and the coordinator a folder with certificate, key and classroom.toml.
 
     \b
-    Example:
+    Examples:
       pisyft classroom create --pi alice=192.168.1.21 --pi bob=192.168.1.22
+      pisyft classroom create --pis 10
     """
     from pisyft.classroom import ClassroomError, create
 
-    by_id = dict(pis)
+    if count and pis:
+        raise Problem("name the Pis with --pi, or say how many with --pis: not both")
+    by_id = dict(pis) or {f"pi-{number}": ("", DEFAULT_PORT) for number in range(1, (count or 0) + 1)}
     if len(by_id) < len(pis):
         raise Problem("a Pi is named twice: every Pi has its own id")
     try:
@@ -54,8 +61,9 @@ def create(pis: tuple, into: Path, name: str, minimum: int, token: bool, languag
         click.echo(
             f"{made[pi].parent}: copy this folder to {pi}, and there: pisyft worker --classroom {pi} --data names/"
         )
-    click.echo(f"All at once, over ssh: pisyft classroom install {into} --names dealt")
-    click.echo(f"{made['coordinator'].parent}: stays here: pisyft train --classroom {made['coordinator'].parent}")
+    click.echo(f"All at once, over ssh: pisyft classroom install {quote(str(into))} --names dealt")
+    own = made["coordinator"].parent
+    click.echo(f"{own}: stays here: pisyft train --classroom {quote(str(own))}")
     click.echo(f"{into / 'authority'}: signs certificates. Keep it where nobody else can read it.")
 
 
@@ -79,7 +87,7 @@ def pack(into: Path, pythons: tuple[str, ...]) -> None:
         raise Problem(f"cannot write {error.filename or into}: {error.strerror}") from error
     size = sum(file.stat().st_size for file in into.glob("*.whl"))
     click.echo(
-        f"{into}: {size / 1e6:.0f} MB. On a Pi: sudo workers/install.sh --wheelhouse {into.name} --classroom ..."
+        f"{into}: {size / 1e6:.0f} MB. On a Pi: sudo workers/install.sh --wheelhouse {quote(into.name)} --classroom ..."
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
 
-from pisyft.cli.options import ALPHABETS
+from pisyft.cli.options import ALPHABETS, Finite
 from pisyft.cli.problems import Problem
 
 
@@ -53,7 +54,7 @@ def fetch(into: Path | None, again: bool, url: str | None) -> None:
         raise Problem(f"cannot write {error.filename or folder}: {error.strerror}") from error
     names = read_folder(folder)
     click.echo(f"{folder}: {total(names)} different names of {len(names)} languages, digests in {fetching.DIGESTS}")
-    click.echo(f"Deal them out: pisyft data split {folder} --into dealt --worker alice --worker bob")
+    click.echo(f"Deal them out: pisyft data split {shlex.quote(str(folder))} --into dealt --worker alice --worker bob")
 
 
 @data.command(short_help="Deal a folder of names out to workers.")
@@ -71,7 +72,7 @@ def fetch(into: Path | None, again: bool, url: str | None) -> None:
     help="Equal parts of everything; whole languages; unequal parts, drawn with --alpha; or as FILE says.",
 )
 @click.argument("table", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
-@click.option("--alpha", type=float, default=0.5, show_default=True, help="The smaller, the less alike the workers.")
+@click.option("--alpha", type=Finite(), default=0.5, show_default=True, help="The smaller, the less alike the workers.")
 @click.option("--alphabet", type=ALPHABETS, default="tutorial", show_default=True, help="In which names are alike.")
 @click.option("--seed", default=0, show_default=True, help="The same seed deals the same names.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -105,6 +106,7 @@ def split(
     from pisyft.learning.alphabet import alphabet_by_name
     from pisyft.learning.fetch import names_to_use
     from pisyft.printing import plain_console
+    from pisyft.wording import counted
 
     if by == "table" and table is None:
         names, table = None, names
@@ -160,7 +162,8 @@ def split(
         click.echo(f"{several} names occur in two languages or more. They stay in each.")
     for worker, hand in zip(ids, hands, strict=True):
         held = [language for language, of_language in hand.together.items() if of_language]
-        click.echo(f"{into / worker / 'names'}: {dealing.total(hand.together)} names of {len(held)} languages")
+        names_held = counted(dealing.total(hand.together), "name")
+        click.echo(f"{into / worker / 'names'}: {names_held} of {counted(len(held), 'language')}")
 
 
 def _check_ids(workers: list[str], into: Path) -> None:

@@ -24,14 +24,15 @@ def forget(models: Path | None, yes: bool) -> None:
     """
     from pisyft.owner import OwnersWord
     from pisyft.release import ModelStore
+    from pisyft.wording import counted
 
     folder = own_folder(models, "models", "--models")
     store = ModelStore(folder)
     if not yes:
-        click.confirm(f"Remove {len(store.versions())} models from {folder}?", abort=True)
+        click.confirm(f"Remove {counted(len(store.versions()), 'model')} from {folder}?", abort=True)
     try:
         OwnersWord(folder).forget()
         removed = store.forget()
     except OSError as error:
         raise not_done(f"write to {folder}", error) from error
-    click.echo(f"{removed} models are removed from {folder}, and what was not yet given away is dropped.")
+    click.echo(f"Removed from {folder}: {counted(removed, 'model')}, and what was not yet given away.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -17,14 +18,20 @@ def worker_ids(count: int) -> list[str]:
     return [*_IDS[:count], *(f"pi-{number}" for number in range(len(_IDS) + 1, count + 1))]
 
 
-def end_on_sigterm() -> None:
-    """Have SIGTERM end this process as Ctrl-C does: everything that was started is stopped first."""
+def end_once() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, and both only once: what was started is stopped and removed."""
     import signal
 
     def interrupt(*_: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    heeded = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as in the background
+        heeded.append(signal.SIGINT)
+    for each in heeded:
+        signal.signal(each, interrupt)
 
 
 @click.command(short_help="Start workers on this machine, to play with.")
@@ -64,7 +71,7 @@ def lab(size: int, names: Path, policy: str, folder: Path | None, alphabet: str,
     from pisyft.lab import Lab, LabError
 
     ids = worker_ids(size)
-    end_on_sigterm()
+    end_once()
     click.echo(f"Starting {', '.join(ids)}, each with names of its own ...")
     try:
         with Lab(names, ids, folder, seed, policy, allow_plain, True, alphabet) as opened:
@@ -75,8 +82,8 @@ def lab(size: int, names: Path, policy: str, folder: Path | None, alphabet: str,
             click.echo(
                 f"The classroom: {coordinator / 'classroom.toml'}\n"
                 "In another terminal:\n"
-                f"  pisyft train --classroom {coordinator}\n"
-                f"  pisyft classroom watch --classroom {coordinator}\n"
+                f"  pisyft train --classroom {quote(str(coordinator))}\n"
+                f"  pisyft classroom watch --classroom {quote(str(coordinator))}\n"
                 "Ctrl-C ends the lab."
             )
             with suppress(KeyboardInterrupt):

@@ -121,6 +121,8 @@ def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None
     from pisyft.transport.errors import TransportError
 
     store = ModelStore(store_folder)
+    if store.current is None:
+        raise Problem(f"no released model in {store_folder}: say where with --models DIR")
     hook = syft.TorchHook(torch)
     try:
         for worker, version in Pending(store).versions().items():
@@ -145,4 +147,4 @@ def deliver(classroom: Path | None, workers: tuple, models: Path | None) -> None
         raise Problem(str(error)) from error
     if left := Pending(store).versions():
         raise Problem(f"not delivered to {', '.join(left)}")
-    click.echo("Every worker has the release.")
+    click.echo(f"Every worker has the release: version {store.current} of {store.folder}.")

@@ -13,6 +13,7 @@ import click
 
 from pisyft.cli.options import STATE, installed, not_done
 from pisyft.cli.problems import Problem
+from pisyft.wording import counted
 
 if TYPE_CHECKING:
     from pisyft.status import Status
@@ -133,7 +134,7 @@ def _names(facts: dict) -> str:
     if facts["counts"] is None:
         return facts["names_problem"]
     parts = ", ".join(f"{facts['counts'][part]:,} {purpose}" for part, purpose in _PARTS.items())
-    return f"{parts}, of {facts['languages']} languages"
+    return f"{parts}, of {counted(facts['languages'], 'language')}"
 
 
 def _last_round(facts: dict) -> str:

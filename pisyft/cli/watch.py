@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -88,7 +89,7 @@ def watch(
 
     from contextlib import ExitStack, suppress
 
-    from pisyft.cli.lab import end_on_sigterm, worker_ids
+    from pisyft.cli.lab import end_once, worker_ids
     from pisyft.events import FILE
     from pisyft.lab import Lab, LabError
     from pisyft.page.sections import Sections
@@ -104,7 +105,7 @@ def watch(
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
         raise Problem(f"cannot listen on {host}:{port} ({why}): choose another --port") from error
-    end_on_sigterm()
+    end_once()
     url = _url(host, listener.getsockname()[1], token)
     with ExitStack() as until_stopped:
         until_stopped.callback(listener.close)
@@ -179,11 +180,11 @@ class Training:
 def _command(classroom: Path | None, workers: tuple, run: Path) -> str:
     """What to type to train with those that are watched."""
     whom = (
-        f"--classroom {classroom}"
+        f"--classroom {quote(str(classroom))}"
         if classroom
         else " ".join(f"--worker {id_}={host}:{port}" for id_, (host, port) in workers)
     )
-    return f"pisyft train {whom}" + ("" if run == _RUN else f" --out {run}")
+    return f"pisyft train {whom}" + ("" if run == _RUN else f" --out {quote(str(run))}")
 
 
 def _url(host: str, port: int, token: str | None) -> str:

@@ -164,6 +164,7 @@ def worker(
 
     from pisyft.classroom import DEFAULT_FLOOR
     from pisyft.transport.server import PortInUse
+    from pisyft.wording import counted
     from pisyft.worker import make_open_worker, make_worker, serve
 
     logging.basicConfig(
@@ -230,7 +231,9 @@ def worker(
         click.echo(
             "Warning: --insecure: whoever reaches this port may call, and everything travels in the clear", err=True
         )
-    held = f"{total(names.together)} names of {len(names.together)} languages" if names else "no names, nothing private"
+    held = "no names, nothing private"
+    if names:
+        held = f"{counted(total(names.together), 'name')} of {counted(len(names.together), 'language')}"
     click.echo(f"{worker_id} is ready on {made.host}:{made.port}: {held}")
     with announced(worker_id, made.host, made.port, policy, announce):
         serve(made)

@@ -22,6 +22,7 @@ from pisyft.learning.models import make_model
 from pisyft.learning.strategies import make_strategy
 from pisyft.printing import say
 from pisyft.settings import Settings
+from pisyft.wording import counted
 
 
 class LocalRunError(Exception):
@@ -120,7 +121,7 @@ def _tell(summary: Mapping, out: Path, console: Console) -> None:
     table.add_row("together", f"{summary['accuracy_initial']:.1%}", final)
     console.print(table)
     seconds = sum(summary["round_seconds"]) / len(summary["round_seconds"])
-    say(console, f"{summary['rounds']} rounds of {seconds:.1f} s, added up by {summary['aggregation']}.")
+    say(console, f"{counted(summary['rounds'], 'round')} of {seconds:.1f} s, added up by {summary['aggregation']}.")
     if summary["released_version"] is None:
         say(console, f"Not released: {'; '.join(summary['not_released'])}.")
     else:

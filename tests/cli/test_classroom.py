@@ -1,6 +1,7 @@
 """`pisyft classroom`, and the worker that is started with a folder of it."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_a_worker_started_with_its_folder_answers_the_coordinator(room, names_fo
         (["--id", "alice", "--host", "192.168.1.21"], "anybody on the network could call this worker: give it --class"),
         (["--classroom", "room/alice", "--id", "alice"], "leave out --id, --peer and --insecure"),
         (["--classroom", "room/coordinator"], "is the coordinator's: a worker takes the folder of a Pi"),
-        (["--classroom", "room/dave"], "there is no room/dave: make a classroom with pisyft classroom create"),
+        (["--classroom", "room/dave"], "there is no room/dave: every member's is in its own folder"),
     ],
 )
 def test_a_worker_says_what_is_missing_before_it_starts(room, names_folder, monkeypatch, options, says):
@@ -94,3 +95,19 @@ def test_training_says_what_it_takes(room, monkeypatch, options, says):
 def test_a_pi_that_is_named_twice_is_told(tmp_path):
     done = run_pisyft("classroom", "create", "--into", tmp_path / "r", "--pi", "a=10.0.0.1", "--pi", "a=10.0.0.2")
     assert_problem(done, "a Pi is named twice")
+
+
+def test_so_many_pis_have_the_ids_that_names_are_dealt_to_and_are_found(tmp_path):
+    done = run_pisyft("classroom", "create", "--into", tmp_path / "room", "--pis", 10)
+
+    assert done.returncode == 0, done.stderr
+    classroom = Classroom.load(tmp_path / "room" / "coordinator" / "classroom.toml")
+    assert classroom.pis == {f"pi-{number}": ("", 8777) for number in range(1, 11)}
+    assert_problem(run_pisyft("classroom", "create", "--pis", 2, "--pi", "alice"), "with --pi, or say how many with --pi")
+
+
+def test_commands_that_are_told_can_be_typed_whatever_a_folder_is_called(tmp_path):
+    done = run_pisyft("classroom", "create", "--into", tmp_path / "Klasse 5b ü", "--pis", 2)
+
+    told = [line.partition("pisyft ")[2] for line in done.stdout.splitlines() if "pisyft classroom install" in line]
+    assert [shlex.split(line)[2] for line in told] == [f"{tmp_path}/Klasse 5b ü"]

@@ -195,7 +195,7 @@ def test_every_name_is_dealt_to_one_worker_and_part_as_it_is_spelled(tmp_path):
     ]
     assert (tmp_path / "dealt" / "bob" / "names" / "test" / "Klingon.txt").read_text() == ""
     held = sum(len(dealt["alice", part]) for part in ("train", "validation", "test"))
-    assert f"{tmp_path}/dealt/alice/names: {held} names of 1 languages\n" in done.stdout
+    assert f"{tmp_path}/dealt/alice/names: {held} names of 1 language\n" in done.stdout
     (row,) = [line for line in done.stdout.splitlines() if "Czech" in line]
     assert re.findall(r"\d+", row) == [str(held), str(10 - held)]
 
@@ -428,7 +428,11 @@ def test_two_workers_with_one_id_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--rounds", "0"), ("--batch-size", "0"), ("--learning-rate", "0"), ("--good-enough", "1.5")]
+    ("option", "value"),
+    [
+        *(("--rounds", "0"), ("--batch-size", "0"), ("--learning-rate", "0"), ("--good-enough", "1.5")),
+        *(("--passes", "nan"), ("--learning-rate", "inf"), ("--margin", "nan")),
+    ],
 )
 def test_settings_out_of_range_are_refused(option, value):
     assert_usage(run_pisyft("train", "--lab", option, value), option, value)
@@ -488,6 +492,31 @@ def test_a_run_s_summary_is_printed_for_programs_and_what_happens_is_not_in_betw
 
     assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
     assert "Not released" in done.stderr
+
+
+def test_a_run_that_nobody_reads_goes_on_to_its_end(lab, tmp_path):
+    addresses = [word for id_, (host, port) in lab.addresses.items() for word in ("--worker", f"{id_}={host}:{port}")]
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "pisyft", "train", *addresses, "--rounds", "1", "--good-enough", "1", "--out", out]
+    with subprocess.Popen(command, env=run_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            process.stdout.close()  # as `| head -1` does
+            told = process.stderr.read()
+            process.wait(PATIENCE_SECONDS)
+        finally:
+            process.kill()
+
+    assert (process.returncode, told) == (0, b"")
+    assert json.loads((out / "summary.json").read_text())["rounds"] == 1
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(lab):
+    addresses = [word for id_, (host, port) in lab.addresses.items() for word in ("--worker", f"{id_}={host}:{port}")]
+
+    done = run_pisyft("train", *addresses, "--out", "/dev/null/out")
+
+    assert_problem(done, "cannot write /dev/null/out", "Not a directory")
 
 
 def test_help_is_there():

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def test_a_lab_tells_where_its_workers_are_and_ends_with_ctrl_c(names_folder, tm
         assert f"  pisyft train --classroom {Path(file).parent}" in told
         assert len(processes_about(temporary)) == 2
 
-        process.send_signal(signal.SIGINT)
+        for _ in range(10):  # as of somebody who is impatient
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
         rest = process.communicate(timeout=PATIENCE_SECONDS)[0]
 
     assert (process.returncode, rest) == (0, "")

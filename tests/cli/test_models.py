@@ -220,10 +220,16 @@ def test_a_worker_that_was_away_is_brought_the_release(lab, workers, tmp_path):
     assert (done.returncode, done.stderr) == (2, "Error: not delivered to carol\n")
 
 
+def test_what_is_not_there_is_not_brought(tmp_path):
+    done = run_pisyft("release", "deliver", "--models", tmp_path)
+
+    assert (done.returncode, done.stderr) == (2, f"Error: no released model in {tmp_path}: say where with --models DIR\n")
+
+
 def test_with_nobody_away_there_is_nothing_to_bring(models):
     done = run_pisyft("release", "deliver", "--models", models)
 
-    assert (done.returncode, done.stdout) == (0, "Every worker has the release.\n")
+    assert (done.returncode, done.stdout) == (0, f"Every worker has the release: version 3 of {models}.\n")
 
 
 RUN = {
@@ -253,11 +259,12 @@ def test_runs_are_compared_by_their_figures_and_by_what_differs(tmp_path):
     as_json = json.loads(run_pisyft("runs", tmp_path, "--json").stdout)
 
     assert done.returncode == 0, done.stderr
-    (header,) = [line for line in done.stdout.splitlines() if "accuracy" in line]
-    assert "batch size" in header and "seed" not in header
+    title, _, *header = done.stdout.splitlines()[:4]
+    assert title == "With 2 workers, 400 names, 15 rounds"
+    assert "batch" in header[0] and "size" in header[1] and "accuracy" in header[1] and "seed" not in done.stdout
     (first,) = [line for line in done.stdout.splitlines() if "first" in line]
     (second,) = [line for line in done.stdout.splitlines() if "second" in line]
-    for fact in ("400", "15", "32", "41.0%", "46.0%", "version 1"):
+    for fact in ("32", "41.0%", "46.0%", "version 1"):
         assert fact in first
     for fact in ("64", "52.0%", "no"):
         assert fact in second
@@ -272,6 +279,19 @@ def test_a_run_whose_name_looks_like_markup_is_told_by_its_name(tmp_path):
     printed = run_pisyft("runs", tmp_path).stdout
 
     assert "[red]a" in printed and ":a:" in printed
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_figure_of_a_run_is_cut_however_narrow_the_terminal(tmp_path, width):
+    first = {**RUN, "workers": ["alice", "bob", "carol"], "model": "committee", "strategy": "fedyogi", "seed": 12345}
+    write_runs(tmp_path, first=first, a_run_with_a_long_name={**RUN, "model": "ngrams", "strategy": "fedadam"})
+
+    told = run_pisyft("runs", tmp_path, COLUMNS=str(width)).stdout
+
+    assert max(map(len, told.splitlines())) <= width
+    assert "…" not in told
+    for fact in ("a_run_with_a_long_name", "committee", "fedyogi", "12345", "41.0%", "40.0%", "46.0%", "version 1"):
+        assert fact in told
 
 
 def test_a_folder_without_runs_is_told(tmp_path):
