@@ -103,7 +103,7 @@ def test_so_many_pis_have_the_ids_that_names_are_dealt_to_and_are_found(tmp_path
     assert done.returncode == 0, done.stderr
     classroom = Classroom.load(tmp_path / "room" / "coordinator" / "classroom.toml")
     assert classroom.pis == {f"pi-{number}": ("", 8777) for number in range(1, 11)}
-    assert_problem(run_pisyft("classroom", "create", "--pis", 2, "--pi", "alice"), "with --pi, or say how many with --pi")
+    assert_problem(run_pisyft("classroom", "create", "--pis", 2, "--pi", "alice"), "or say how many with --pis: not")
 
 
 def test_commands_that_are_told_can_be_typed_whatever_a_folder_is_called(tmp_path):

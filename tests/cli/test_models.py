@@ -223,7 +223,8 @@ def test_a_worker_that_was_away_is_brought_the_release(lab, workers, tmp_path):
 def test_what_is_not_there_is_not_brought(tmp_path):
     done = run_pisyft("release", "deliver", "--models", tmp_path)
 
-    assert (done.returncode, done.stderr) == (2, f"Error: no released model in {tmp_path}: say where with --models DIR\n")
+    assert done.returncode == 2
+    assert done.stderr == f"Error: no released model in {tmp_path}: say where with --models DIR\n"
 
 
 def test_with_nobody_away_there_is_nothing_to_bring(models):
