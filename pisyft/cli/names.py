@@ -30,16 +30,21 @@ def add(name: str, language: str, data: Path | None, alphabet: str, new_language
 
     \b
     Example, on a Pi:
-      pisyft names add Novotná --language Czech
+      pisyft names add Gadler --language German
     """
     from pisyft.learning.alphabet import alphabet_by_name
-    from pisyft.learning.names import NamesError, add_name
+    from pisyft.learning.names import NamesError, add_name, read_folder
 
     folder = own_folder(data, "names", "--data")
     try:
+        new = language not in read_folder(folder, alphabet_by_name(alphabet))
         file = add_name(name, language, folder, alphabet_by_name(alphabet), new_language)
     except NamesError as error:
         raise Problem(str(error)) from error
     except OSError as error:
         raise not_done(f"write {error.filename or folder}", error) from error
-    click.echo(f"{file}: {' '.join(name.split())} added. The next round trains on it.")
+    click.echo(f"{file}: {' '.join(name.split())} added. ", nl=False)
+    if new:
+        click.echo(f"{language} is new: once every Pi has it, restart the workers. Until then they go on without it.")
+    else:
+        click.echo("The next round trains on it.")

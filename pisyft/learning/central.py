@@ -21,7 +21,7 @@ from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import read_parts
 from pisyft.learning.simulation import simulate
 from pisyft.learning.strategies import make_strategy
-from pisyft.learning.training import TrainingSettings
+from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import to_vector
 
 
@@ -70,7 +70,10 @@ def main() -> None:
     torch.set_num_threads(1)  # products this small are slower in several threads, much slower on a busy machine
     training = TrainingSettings.from_values(arguments.training)
     how = (arguments.rounds, arguments.model, arguments.strategy, arguments.options, arguments.alphabet)
-    _, counts = train_centrally(arguments.folders, training, *how)
+    try:
+        _, counts = train_centrally(arguments.folders, training, *how)
+    except Diverged as error:
+        raise SystemExit(f"With all names, {error}") from error
     print(json.dumps(counts.as_answer()))
 
 

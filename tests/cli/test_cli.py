@@ -266,6 +266,7 @@ def test_a_name_is_added_to_what_a_worker_trains_on(names_folder, tmp_path):
     assert_problem(again, "Czech has Hrubesová already, spelled Hrubešová, which is the same")
     assert_problem(elsewhere, "has no language 'Igbo', but Czech, Italian, Japanese, Polish")
     assert new.returncode == 0, new.stderr
+    assert "Okonkwo added. Igbo is new: once every Pi has it, restart the workers." in new.stdout
     assert (folder / "train" / "Czech.txt").read_text(encoding="utf-8").endswith("\nHrubešová\n")
     assert (folder / "train" / "Igbo.txt").read_text(encoding="utf-8") == "Okonkwo\n"
 

@@ -11,6 +11,7 @@ from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
 from pisyft.learning.names import deal_parts, equal_shares, read_folder, read_parts, split, total, write_parts
 from pisyft.learning.training import TrainingSettings
+from tests.helpers import run_python
 
 SETTINGS = TrainingSettings(batch_size=16, learning_rate=0.1, seed=3)
 
@@ -58,3 +59,11 @@ def test_any_model_is_trained_with_any_letters(folders):
     model, counts = train_centrally(folders, SETTINGS, 1, "ngrams", alphabet="unicode")
 
     assert type(model).__name__ == "NGrams" and counts.names == 80
+
+
+def test_where_it_diverges_that_is_all_that_is_said(folders):
+    training = '{"learning_rate": 1e30, "batch_size": 16}'
+    done = run_python("-m", "pisyft.learning.central", "--rounds", "3", "--training", training, *folders)
+
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("With all names, training diverged: the loss is ") and "Traceback" not in done.stderr
