@@ -18,10 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pisyft import plots
+from pisyft.charts import Figures
 from pisyft.compat import PYSYFT
 from pisyft.federation import Federation
 from pisyft.learning.evaluation import Counts, add_up, predict
 from pisyft.printing import say
+from pisyft.wording import counted
 
 if TYPE_CHECKING:
     from pisyft.run import Settings, Trained
@@ -152,14 +154,14 @@ def tell(outcome: Outcome, summary: dict, out: Path, console: Console) -> None:
             say(console, f"({value:.2f}) {language}")
     say(
         console,
-        f"\n{summary['rounds']} rounds, the best of them {trained.best_round}: {summary['train_seconds']:.0f} s of "
-        f"training, {summary['aggregate_seconds']:.1f} s of {_AGGREGATION[summary['aggregation']]} "
-        f"(error {summary['aggregation_max_error']:.0e}).",
+        f"\n{counted(summary['rounds'], 'round')}, the best of them {trained.best_round}: "
+        f"{summary['train_seconds']:.0f} s of training, {summary['aggregate_seconds']:.1f} s of "
+        f"{_AGGREGATION[summary['aggregation']]} (error {summary['aggregation_max_error']:.0e}).",
     )
     for reason in summary["not_released"]:
         say(console, f"Not released: {reason}.")
     if summary["away"]:
-        say(console, f"{', '.join(summary['away'])} will receive the release at the next run.")
+        say(console, f"{', '.join(summary['away'])} will receive the release at the next run with --out {out}.")
     if summary["released_version"] is not None:
         who = "every worker" if not summary["away"] else "all others"
         say(console, f"Released to {who} as version {summary['released_version']}.")
@@ -170,10 +172,10 @@ def _has_too_few(description: Mapping) -> bool:
     return description["test"] < description["floor"]
 
 
-def _table(outcome: Outcome, summary: dict) -> Table:
+def _table(outcome: Outcome, summary: dict) -> Figures:
     """Accuracies on the test names: a row for each worker, and one for all."""
     before, after, alone, central = outcome.before, outcome.after, summary["accuracy_alone_by_worker"], outcome.central
-    table = Table(title="Guessing the language of names that were held out", title_justify="left")
+    table = Table()
     table.add_column("worker")
     for column in ("names", "to test", "before", *(["alone"] if alone else []), "after"):
         table.add_column(column, justify="right")
@@ -200,4 +202,4 @@ def _table(outcome: Outcome, summary: dict) -> Table:
     if central:
         in_one_place = f"{central.accuracy:.1%}"
         table.add_row("(in one place)", str(summary["names_total"]), str(tested), "", *nothing, in_one_place)
-    return table
+    return Figures(table, "Guessing the language of names that were held out")

@@ -394,7 +394,7 @@ def test_a_run_begins_without_a_worker_that_is_away_and_owes_it_the_release(lab,
     assert told.count("worker carol at 127.0.0.1") == 1
     assert "It is asked again before every round." in told
     assert (summary["workers"], summary["away"]) == (["alice", "bob"], ["carol"])
-    assert "carol will receive the release at the next run." in told
+    assert "carol will receive the release at the next run with --out " in told
     assert Pending(ModelStore(tmp_path / "models")).versions() == {"carol": summary["released_version"]}
 
 

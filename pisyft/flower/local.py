@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pisyft.charts import Figures
 from pisyft.flower.deployment import Deployment, DeploymentError
 from pisyft.flower.server_app import options_of, settings_of
 from pisyft.learning.models import make_model
@@ -110,7 +111,7 @@ def _deal(names: Path, devices: list[str], folder: Path, seed: str, alphabet: st
 
 
 def _tell(summary: Mapping, out: Path, console: Console) -> None:
-    table = Table(title="Guessing the language of names that were held out", title_justify="left")
+    table = Table()
     table.add_column("device")
     for column in ("before", "after"):
         table.add_column(column, justify="right")
@@ -119,7 +120,7 @@ def _tell(summary: Mapping, out: Path, console: Console) -> None:
     table.add_section()
     final = Text(f"{summary['accuracy_final']:.1%}", style="bold")
     table.add_row("together", f"{summary['accuracy_initial']:.1%}", final)
-    console.print(table)
+    console.print(Figures(table, "Guessing the language of names that were held out"))
     seconds = sum(summary["round_seconds"]) / len(summary["round_seconds"])
     say(console, f"{counted(summary['rounds'], 'round')} of {seconds:.1f} s, added up by {summary['aggregation']}.")
     if summary["released_version"] is None:
