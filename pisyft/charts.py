@@ -164,7 +164,7 @@ def runs(summaries: Sequence[Mapping]) -> Figures:
     """
     settings = [{key: _setting(summary, key) for key in _SETTINGS} for summary in summaries]
     differing = [key for key in _SETTINGS if len({each[key] for each in settings}) > 1]
-    alike = [f"{settings[0][key]} {key}" for key in _ALWAYS_TOLD if key not in differing and settings[0][key]]
+    alike = [f"{key} {settings[0][key]}" for key in _ALWAYS_TOLD if key not in differing and settings[0][key]]
     told = {name: key for name, key in _FIGURES.items() if any(each.get(key) is not None for each in summaries)}
     table = Table()
     table.add_column("run")
@@ -183,7 +183,7 @@ def runs(summaries: Sequence[Mapping]) -> Figures:
             *figures,
             "no" if version is None else f"version {version}",
         )
-    return Figures(table, f"With {', '.join(alike)}" if alike else "")
+    return Figures(table, ", ".join(alike))
 
 
 def _setting(summary: Mapping, key: str) -> str:

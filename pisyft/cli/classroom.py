@@ -26,7 +26,12 @@ def classroom() -> None:
     multiple=True,
     help="A Pi; once for each. With its id alone, it is found where it announces itself.",
 )
-@click.option("--pis", "count", type=click.IntRange(2), help="So many Pis, called pi-1, pi-2, ...; each is found.")
+@click.option(
+    "--pis",
+    "count",
+    type=click.IntRange(2),
+    help="So many Pis, called pi-1, pi-2, ... as data split calls them; each is found.",
+)
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("classroom"), show_default=True)
 @click.option("--name", default="classroom", show_default=True)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Pis that a secure sum needs.")

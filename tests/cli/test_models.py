@@ -261,7 +261,7 @@ def test_runs_are_compared_by_their_figures_and_by_what_differs(tmp_path):
 
     assert done.returncode == 0, done.stderr
     title, _, *header = done.stdout.splitlines()[:4]
-    assert title == "With 2 workers, 400 names, 15 rounds"
+    assert title == "workers 2, names 400, rounds 15"
     assert "batch" in header[0] and "size" in header[1] and "accuracy" in header[1] and "seed" not in done.stdout
     (first,) = [line for line in done.stdout.splitlines() if "first" in line]
     (second,) = [line for line in done.stdout.splitlines() if "second" in line]
