@@ -196,7 +196,7 @@ def test_a_model_must_be_good_enough_together_and_have_had_its_rounds(lab, tmp_p
 
     together, rounds = run.train(lab.addresses, settings, tmp_path, console)["not_released"][:2][::-1]
 
-    assert rounds == "1 rounds of training are fewer than 2"
+    assert rounds.endswith("of training, and 2 are asked for")  # which round was the best depends on the seed
     assert together.endswith("below 100.0%")
 
 
