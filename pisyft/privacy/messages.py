@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +28,7 @@ from syft.workers.message_handler import BaseMessageHandler
 
 from pisyft.limits import OverLimit
 from pisyft.privacy import operations, reading
-from pisyft.privacy.foretelling import Foretelling
+from pisyft.privacy.foretelling import Foretelling, Foretold, may_have_more, pieces
 from pisyft.privacy.labels import PUBLIC, Id, Label, Private, Share, join, join_sum, leaves
 from pisyft.refusals import NotPermitted
 from pisyft.transport.errors import TransportError, UnknownPeer
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # Carried by shares of a value that is public, so that who receives them does not take them for a contribution.
 PUBLIC_SHARE = "#share-of-a-public-value"
+
+_ELEMENT_BYTES = 8  # at most
 
 # What the audit log calls messages.
 _NAMES = {
@@ -59,6 +61,8 @@ class GuardedMessageHandler(BaseMessageHandler):
     def __init__(self, object_store, worker: GuardedWorker) -> None:
         super().__init__(object_store, worker)
         self._foretelling = Foretelling(functools.partial(_find, worker))
+        # Of a result: whatever they are, not more than half of what a caller may hold.
+        self._small = min(worker._limits.array_values, worker._limits.objects_mb * 2**20 // _ELEMENT_BYTES // 2)
 
     def init_routing_table(self) -> dict:
         return {
@@ -157,11 +161,11 @@ class GuardedMessageHandler(BaseMessageHandler):
         name = action.name
         self._check_operation(action)
         inputs = (action.target, action.args, action.kwargs)
-        labels = [self.worker.labels[leaf] for leaf in leaves(inputs)]
+        tensors = list(leaves(inputs))
+        labels = [self.worker.labels[leaf] for leaf in tensors]
         label = join_sum(*labels) if _adds_up(action) else join(labels)
         foretold = label != PUBLIC and name not in operations.UNFORETOLD
-        if foretold:
-            self._foretelling.foretell(name, *inputs)
+        self._foresee(name, inputs, tensors, foretold)
         # Before anything is changed: what fails half way has changed something, too.
         for leaf in _changed_by(action):
             self.worker.labels[leaf] = join((self.worker.labels[leaf], label))
@@ -193,6 +197,31 @@ class GuardedMessageHandler(BaseMessageHandler):
         if response is not None and label != PUBLIC and self.worker.policy.guards:
             raise NotPermitted("value", f"{name} would return a value computed from names on {self.worker.id}")
         return response
+
+    def _foresee(self, name: str, inputs: tuple, tensors: Sequence[torch.Tensor], private: bool) -> None:
+        """Make sure that an operation's results may be stored, before memory is taken for them.
+
+        Args:
+            tensors: in the inputs.
+            private: whether nothing but their shapes may be looked at.
+
+        Raises:
+            Exception: what the operation raises whatever the elements of private tensors are.
+            OverLimit: the caller would hold more than it may.
+        """
+        target, args, kwargs = inputs
+        if (objects := pieces(name, target, args, kwargs)) > 1:
+            self.object_store.foresee(0, 0, objects)
+        foretold: Foretold | None = None
+        if private:
+            foretold = self._foretelling.foretell(name, target, args, kwargs)
+        elif name in operations.SHARING:
+            elements = max((tensor.numel() for tensor in tensors), default=0)
+            foretold = Foretold(None, elements, elements * _ELEMENT_BYTES)
+        elif name not in operations.SAME_SIZE and may_have_more(self._small, name, args, tensors):
+            foretold = self._foretelling.foretell_public(name, target, args, kwargs)
+        if foretold:
+            self.object_store.foresee(foretold.elements, foretold.bytes)
 
     def _check_operation(self, action: ComputationAction) -> None:
         name, target = action.name, action.target

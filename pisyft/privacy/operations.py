@@ -34,6 +34,9 @@ ADDITIONS = frozenset({"add", "__add__", "__radd__"})
 # Not foretold on tensors without elements: they make or undo PySyft's chains, or follow a graph that is there.
 UNFORETOLD = SHARING | {"float_precision", "float_prec", "backward"}
 
+# Whose results are as large as what is there already.
+SAME_SIZE = UNFORETOLD | IN_PLACE | IN_PLACE_FUNCTIONS
+
 METHODS = frozenset(_BINARY + _UNARY + _VIEWS + _REDUCTIONS + _DUNDERS + ["backward", "addmm", "view_as"]) | (
     IN_PLACE | SHARING
 )

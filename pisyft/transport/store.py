@@ -111,6 +111,22 @@ class WorkerStore(ObjectStore):
             self._charge(holding, obj)
         super().set_obj(obj)
 
+    def foresee(self, elements: int, size: int, objects: int = 1) -> None:
+        """Make sure that the results of an operation may be stored, before they are made.
+
+        Args:
+            elements: of the largest.
+            size: bytes that they will use.
+            objects: how many they are.
+
+        Raises:
+            OverLimit: the caller would hold more than it may.
+        """
+        if (holding := self.serving.holding) is not None:
+            self._check(elements, holding.bytes + size)
+            if objects > 1 and len(holding) + objects > self._limits.objects:
+                raise OverLimit("objects", f"you would hold more than {self._limits.objects}; delete pointers")
+
     def keep(self, tensor: torch.Tensor) -> None:
         """Store one of the worker's own tensors."""
         self._kept_memory.add(_memory(tensor)[0])
@@ -135,14 +151,10 @@ class WorkerStore(ObjectStore):
         memory, size, elements = _memory(obj)
         if memory in self._kept_memory:
             size = 0  # a view of the worker's own
-        limits = self._limits
-        if elements > limits.array_values:
-            raise OverLimit("array_values", f"a tensor of {elements} elements; {limits.array_values} is the most")
-        if len(holding) >= limits.objects and obj.id not in self._holding_of:
-            raise OverLimit("objects", f"you hold {limits.objects} already; delete pointers")
         held = holding.would_have(memory, size)
-        if held > limits.objects_mb * 2**20:
-            raise OverLimit("objects_mb", f"your objects would be more than {limits.objects_mb} MB; delete pointers")
+        self._check(elements, held)
+        if len(holding) >= self._limits.objects and obj.id not in self._holding_of:
+            raise OverLimit("objects", f"you hold {self._limits.objects} already; delete pointers")
         if size and held != holding.bytes:
             self._make_room(size)
         if (earlier := self._holding_of.get(obj.id)) is not None:
@@ -150,6 +162,13 @@ class WorkerStore(ObjectStore):
         holding.add(obj.id, memory, size)
         self._holding_of[obj.id] = holding
         self._holdings.add(holding)
+
+    def _check(self, elements: int, held: int) -> None:
+        limits = self._limits
+        if elements > limits.array_values:
+            raise OverLimit("array_values", f"a tensor of {elements} elements; {limits.array_values} is the most")
+        if held > limits.objects_mb * 2**20:
+            raise OverLimit("objects_mb", f"your objects would be more than {limits.objects_mb} MB; delete pointers")
 
     def _make_room(self, size: int) -> None:
         """Remove what callers hold that have no connection any more, who left first first, as far as needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,18 @@ def audited(request) -> Callable[[Attacker], list[Entry]]:
     return lambda attacker: list(
         read(request.getfixturevalue(LABS[attacker.policy]).folder / attacker.worker / "models" / FILE)
     )
+
+
+@pytest.fixture
+def peak_of(request) -> Callable[[Attacker], float]:
+    """The megabytes that an attacker's worker has had at most so far."""
+
+    def peak(attacker: Attacker) -> float:
+        process = request.getfixturevalue(LABS[attacker.policy])._processes[attacker.worker]
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) / 1024
+
+    return peak
 
 
 def knock(lab: Lab, worker: str, **options) -> Attacker:

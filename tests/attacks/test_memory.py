@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from pisyft.transport.errors import ProtocolError
 from pisyft.transport.frames import Request
-from tests.attacks.attacker import code_of, text
+from tests.attacks.attacker import Attacker, There, code_of, text
 from tests.helpers import PATIENCE_SECONDS
 
 LONG = "x" * 10**6
@@ -71,3 +71,47 @@ def test_an_echo_that_is_kept_in_case_it_is_asked_for_again(anybody):
         anybody.call("ping", payload=["a"] * 1000)
     anybody.connection.socket.settimeout(PATIENCE_SECONDS)
     assert len(anybody.call("ping", payload=bytes(2**20))["payload"]) == 2**20
+
+
+def spread(attacker: Attacker, *shape: int, of: torch.Tensor | None = None) -> There:
+    """A tensor of zeros, or of one other number, that takes no memory: a view of one element."""
+    return attacker.op("expand", attacker.put(torch.zeros(1) if of is None else of), *shape)
+
+
+INTEGER, DOUBLE, TRUE = torch.zeros(1).long(), torch.zeros(1).double(), torch.ones(1).bool()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda a: a.op("repeat", spread(a, 1), 300_000_000),
+        lambda a: a.op("repeat", spread(a, 1), a.put(torch.tensor(300_000_000))),
+        lambda a: a.op("matmul", spread(a, 20_000, 1), spread(a, 1, 20_000)),
+        lambda a: a.op("add", spread(a, 20_000, 1), spread(a, 1, 20_000)),
+        lambda a: a.op("torch.where", None, spread(a, 20_000, 1, of=TRUE), spread(a, 20_000), spread(a, 1)),
+        lambda a: a.op("torch.addmm", None, spread(a, 1), spread(a, 20_000, 1), spread(a, 1, 20_000)),
+        lambda a: a.op("torch.cat", None, [spread(a, 2_000_000)] * 200),
+        lambda a: a.op("torch.stack", None, [spread(a, 2_000_000)] * 200),
+        lambda a: a.op("__getitem__", spread(a, 1, 20_000), [0] * 20_000),
+        lambda a: a.op("__getitem__", spread(a, 1, 20_000), spread(a, 20_000, of=INTEGER)),
+        lambda a: a.op(
+            "__getitem__", spread(a, 20_000, 2), (spread(a, 20_000, of=TRUE), spread(a, 20_000, 1, of=INTEGER))
+        ),
+        lambda a: a.op(
+            "__getitem__", spread(a, 20_000, 2), [spread(a, 20_000, of=TRUE), spread(a, 20_000, 1, of=INTEGER)]
+        ),
+        lambda a: a.op("torch.nn.functional.embedding", None, spread(a, 20_000, of=INTEGER), spread(a, 2, 20_000)),
+        lambda a: a.op("double", spread(a, 30_000_000)),
+        lambda a: a.op("contiguous", spread(a, 30_000_000, of=DOUBLE)),
+        lambda a: a.op("fix_precision", spread(a, 30_000_000)),
+        lambda a: a.op("unbind", spread(a, 1_000_000)),
+        lambda a: a.op("torch.split", None, spread(a, 2, 1_000_000), 1, dim=1),
+        lambda a: a.op("torch.chunk", None, chunks=1_000_000, input=spread(a, 1_000_000)),
+    ],
+)
+def test_a_small_message_that_asks_for_more_memory_than_there_is(anybody, peak_of, ask):
+    """Wants a gigabyte, which the worker's limits refuse too late if it has been taken. Results are foretold."""
+    before = peak_of(anybody)
+    with pytest.raises((ConnectionClosed, GetNotPermittedError), match="limit |under the policy strict"):
+        ask(anybody)
+    assert peak_of(anybody) < before + 150
