@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pisyft.cli.lab import end_once
 from pisyft.cli.options import ALPHABETS, Finite, by_id, classroom_at, names_option, need_pysyft, workers_option
 from pisyft.cli.problems import Problem, ctrl_c_waits
 
@@ -110,7 +111,12 @@ _SUITED = "[default: what suits the model]"  # pisyft.learning.recipes
 @click.option("--json", "as_json", is_flag=True, help="Print the summary for programs, and what happens to stderr.")
 @click.option("--alone", is_flag=True, help="Every worker trains a model alone as well, to see what it gains.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after its last complete round.")
-@click.option("--seed", default=0, show_default=True, help="The same seed comes to the same model.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="The same seed comes to the same model, once: no Pi gives the same update away again.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("artifacts/train"), show_default=True
 )
@@ -148,6 +154,7 @@ def train(
             )
         if click.get_current_context().get_parameter_source("margin") is not click.core.ParameterSource.DEFAULT:
             raise Problem("--margin is of PiSyft's own engine: on Flower no device tells how its present model does")
+        end_once()  # Flower's processes do not end with this one
         summary = _train_on_flower(names, supernodes, out, wanted, console, alphabet)
         if as_json:
             click.echo(json.dumps(summary, indent=2))

@@ -74,7 +74,8 @@ def test_a_configuration_is_checked_as_the_run_would(key, value, says):
         check({**CONFIG, key: value})
 
 
-def test_ctrl_c_ends_everything_that_was_started(names_folder, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_ends_everything_that_was_started(names_folder, tmp_path, how):
     home = tmp_path / "flower" / "home"
     command = [sys.executable, "-m", "pisyft", "train", "--engine", "flower", "--rounds", "1000"]
     with subprocess.Popen(
@@ -90,7 +91,7 @@ def test_ctrl_c_ends_everything_that_was_started(names_folder, tmp_path):
             wait_until(lambda: len(of_flower(home)) > 4, "the app is started")
             environments = of_flower(home).values()
 
-            process.send_signal(signal.SIGINT)
+            process.send_signal(how)
             output = process.communicate(timeout=PATIENCE_SECONDS)[0]
 
             assert of_flower(home) == {}
