@@ -106,6 +106,7 @@ def watch(
         why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
         raise Problem(f"cannot listen on {host}:{port} ({why}): choose another --port") from error
     end_once()
+    is_kept = run is not None
     url = _url(host, listener.getsockname()[1], token)
     with ExitStack() as until_stopped:
         until_stopped.callback(listener.close)
@@ -116,7 +117,7 @@ def watch(
                 ids = worker_ids(size)
                 click.echo(f"Starting {', '.join(ids)}, each with names of its own ...")
                 opened = until_stopped.enter_context(Lab(names, ids, policy="strict", certificates=True))
-                room = opened.classroom
+                room, classroom = opened.classroom, opened.folder / "classroom" / "coordinator"
                 assert room is not None
                 addresses = opened.addresses
                 run = run or opened.folder / "run"
@@ -130,11 +131,13 @@ def watch(
         run = run or _RUN
         credentials = room.credentials if room else None
         name = room.name if room else "classroom"
-        hint = "Training begins in a moment." if lab else _command(classroom, workers, run)
-        until_stopped.enter_context(Watch(sections, name, addresses, run, credentials, hint))
+        hint = _command(classroom, workers, run)
+        until_stopped.enter_context(Watch(sections, name, addresses, run, credentials, hint, begins=lab))
         click.echo(f"{url}  (Ctrl-C ends it)")
         if training:
             click.echo("Training begins when somebody opens the page.")
+            if not is_kept:
+                click.echo("Ctrl-C removes the lab and what it has trained: --run FOLDER keeps that.")
         if open_browser:
             import webbrowser
 
@@ -184,7 +187,16 @@ def _command(classroom: Path | None, workers: tuple, run: Path) -> str:
         if classroom
         else " ".join(f"--worker {id_}={host}:{port}" for id_, (host, port) in workers)
     )
-    return f"pisyft train {whom}" + ("" if run == _RUN else f" --out {quote(str(run))}")
+    return f"{_program()} train {whom}" + ("" if run == _RUN else f" --out {quote(str(run))}")
+
+
+def _program() -> str:
+    """What to type for `pisyft`, as it was typed for this command."""
+    import shutil
+    import sys
+
+    typed = sys.argv[0]
+    return typed if Path(typed).name == "pisyft" and typed != shutil.which("pisyft") else "pisyft"
 
 
 def _url(host: str, port: int, token: str | None) -> str:

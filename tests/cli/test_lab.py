@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pisyft import cli, events
 from pisyft.classroom import Classroom
 from pisyft.cli.lab import lab, worker_ids
+from pisyft.cli.watch import _command as watch_command
 from tests.cli.test_cli import assert_problem, free_port, run_environment
 from tests.conftest import REPOSITORY
 from tests.helpers import PATIENCE_SECONDS, kill_processes_about, processes_about, run_pisyft, wait_until
@@ -96,9 +98,38 @@ def test_a_watched_lab_trains_when_somebody_looks_and_leaves_nothing_when_it_is_
         viewer.close()
 
     assert process.returncode == 0, output
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "--run FOLDER" not in output
     assert processes_about(run) == processes_about(temporary) == []
     assert list(temporary.iterdir()) == []
+
+
+def test_a_watched_lab_that_keeps_nothing_says_so(names_folder, tmp_path):
+    lab = ("--lab", "--workers", 2, "--names", names_folder, "--port", 0)
+    with started(tmp_path / "temporary", "classroom", "watch", *lab) as process:
+        lines_until(process, "Ctrl-C removes the lab and what it has trained: --run FOLDER keeps that.")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "told"),
+    [
+        (".venv/bin/pisyft", None, ".venv/bin/pisyft"),
+        (".venv/bin/pisyft", "/usr/bin/pisyft", ".venv/bin/pisyft"),
+        ("/usr/bin/pisyft", "/usr/bin/pisyft", "pisyft"),
+        ("/project/pisyft/__main__.py", None, "pisyft"),
+    ],
+)
+def test_what_to_type_to_train_begins_as_this_command_was_typed(monkeypatch, typed, found, told):
+    monkeypatch.setattr(sys, "argv", [typed])
+    monkeypatch.setattr(shutil, "which", lambda name: found)
+
+    assert (
+        watch_command(Path("room/coordinator"), (), Path("w2")) == f"{told} train --classroom room/coordinator --out w2"
+    )
 
 
 @pytest.mark.parametrize("command", [["lab"], ["classroom", "watch", "--lab", "--port", "0"]])
