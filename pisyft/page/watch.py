@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pisyft.credentials import Credentials
-from pisyft.events import FILE, from_line
+from pisyft.events import FILE, Released, from_line
 from pisyft.page.sections import Sections
 from pisyft.page.story import Story
 from pisyft.transport import WebsocketClientWorker
@@ -51,6 +51,7 @@ class Watch:
         run: the folder that a training run writes to, now or later.
         credentials: the coordinator's.
         hint: what to type to see something, as long as nobody trains.
+        begins: whether somebody trains without that.
     """
 
     def __init__(
@@ -61,12 +62,15 @@ class Watch:
         run: Path,
         credentials: Credentials | None = None,
         hint: str = "pisyft train",
+        begins: bool = False,
     ) -> None:
         self._stop = threading.Event()
-        sections.put({"classroom": {"name": name, "pis": list(addresses), "hint": hint}})
-        self._threads = [threading.Thread(target=_follow, args=(run / FILE, sections, self._stop), name="events")]
+        sections.put({"classroom": {"name": name, "pis": list(addresses), "hint": hint, "begins": begins}})
+        presences = {pi: Presence(pi, f"{host}:{port}") for pi, (host, port) in addresses.items()}
+        follow = (run / FILE, sections, presences, self._stop)
+        self._threads = [threading.Thread(target=_follow, args=follow, name="events")]
         for pi, (host, port) in addresses.items():
-            presence = Presence(pi, f"{host}:{port}")
+            presence = presences[pi]
             sections.put({f"pi:{pi}": presence.told()})
             ask = Asker(host, port, pi, credentials)
             self._threads.append(
@@ -107,6 +111,11 @@ class Presence:
         self._timeouts = 0
         self._turn(True, now, None)
         self._told.update(shown)
+
+    def took(self, version: int) -> None:
+        """It uses this release now, as the run tells. What it says itself when it is asked next counts more."""
+        if "released" in self._told:
+            self._told["released"] = max(self._told["released"], version)
 
     def failed(self, now: float, error: Exception) -> float:
         """It has not.
@@ -210,6 +219,7 @@ def _shown(description: Mapping) -> dict:
             "by_language": counts,
             "released": _count(description["released"]),
             "doing": _text(description.get("doing", "idle")),
+            "paused": description.get("paused") is True,
             "board": {
                 "model": _text(board.get("model", "")),
                 "temperature_celsius": _figure(board.get("temperature_celsius")),
@@ -239,7 +249,7 @@ def _figure(value: object) -> float | None:
     return value
 
 
-def _follow(file: Path, sections: Sections, stop: threading.Event) -> None:
+def _follow(file: Path, sections: Sections, presences: Mapping[str, Presence], stop: threading.Event) -> None:
     tail, story = Tail(file), Story()
     sections.put(story.sections)
     try:
@@ -257,14 +267,25 @@ def _follow(file: Path, sections: Sections, stop: threading.Event) -> None:
                 except ValueError as error:
                     logger.warning("%s: %s", file, error)
                     continue
-                if told is not None:
-                    story.take(*told)
+                if told is None:
+                    continue
+                story.take(*told)
+                if isinstance(told[1], Released):
+                    _take_release(told[1], story, sections, presences)
             if is_new or lines:
                 sections.put(story.sections)
             if stop.wait(_READ_EVERY_SECONDS):
                 return
     finally:
         tail.close()
+
+
+def _take_release(released: Released, story: Story, sections: Sections, presences: Mapping[str, Presence]) -> None:
+    """Show it on the Pis that have it, before they are asked again."""
+    for pi in set(story.sections["run"].get("workers", [])) - set(released.away):
+        if pi in presences:
+            presences[pi].took(released.version)
+            sections.put({f"pi:{pi}": presences[pi].told()})
 
 
 def _watch_pi(presence: Presence, ask: Callable[[], Mapping], sections: Sections, stop: threading.Event) -> None:

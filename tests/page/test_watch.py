@@ -135,6 +135,29 @@ def test_what_is_shown_of_a_pi_has_a_length_that_can_be_sent():
     assert len(json.dumps(presence.told())) < 20_000
 
 
+@pytest.mark.parametrize(("told", "shown"), [(True, True), (False, False), (None, False), ("no", False)])
+def test_a_pi_is_paused_if_it_says_so(told, shown):
+    presence = Presence("alice", "pi:8777")
+
+    presence.answered(1.0, {**DESCRIPTION, "paused": told})
+
+    assert presence.told()["paused"] is shown
+
+
+def test_a_release_that_a_pi_took_is_shown_until_it_speaks_for_itself():
+    presence, seen = Presence("alice", "pi:8777"), []
+
+    presence.took(2)
+    assert "released" not in presence.told()  # nothing is known of its names either
+    presence.answered(1.0, DESCRIPTION)
+    presence.took(2)
+    seen.append(presence.told()["released"])
+    presence.answered(2.0, DESCRIPTION)
+    seen.append(presence.told()["released"])
+
+    assert seen == [2, 1]
+
+
 @pytest.fixture
 def tail(tmp_path):
     made = Tail(tmp_path / "events.jsonl")
@@ -185,11 +208,30 @@ def test_a_watch_shows_workers_and_a_run_and_leaves_no_thread(lab, tmp_path):
         wait_until(lambda: told(sections)["round"], "the round is shown")
 
     seen = told(sections)
-    assert seen["classroom"] == {"name": "room 2", "pis": ["alice", "bob"], "hint": "pisyft train"}
+    assert seen["classroom"] == {"name": "room 2", "pis": ["alice", "bob"], "hint": "pisyft train", "begins": False}
     assert seen["pi:alice"]["languages"] == ["Czech", "Italian", "Japanese", "Polish"]
     assert set(seen["pi:alice"]["board"]) >= {"model", "temperature_celsius"}
     assert seen["round"]["number"] == 4
     assert set(threading.enumerate()) == before
+
+
+def test_a_release_is_shown_on_those_that_have_it_before_they_are_asked_again(lab, tmp_path):
+    put: list[tuple[str, int]] = []
+
+    class Noted(Sections):
+        def put(self, values):
+            super().put(values)
+            put.extend((name, value["released"]) for name, value in values.items() if "released" in (value or {}))
+
+    sections = Noted()
+    run = [events.RunStarted(["alice", "bob"], ["Czech"], 5, "additive", "tutorial", "fedavg")]
+    with Watch(sections, "room 2", lab.addresses, tmp_path):
+        wait_until(lambda: {name for name, _ in put} >= {"pi:alice", "pi:bob"}, "both have answered")
+        lines = b"".join(to_line(each, 1.0) for each in [*run, events.Released(2**30, ["bob"])])
+        (tmp_path / events.FILE).write_bytes(lines)
+        wait_until(lambda: ("pi:alice", 2**30) in put, "alice has it")
+
+    assert ("pi:bob", 2**30) not in put
 
 
 def test_a_worker_that_is_killed_and_started_again_is_seen_to_go_and_return(names_folder, tmp_path):

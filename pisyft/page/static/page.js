@@ -2,8 +2,9 @@
 // Whatever comes is text: it goes into the page by textContent and setAttribute only.
 
 const SVG = "http://www.w3.org/2000/svg";
-const PALETTE = 8;
-const MANY = 4; // Pis in a column; more of them become rows
+const PALETTE = 8; // colours; the next eight Pis have them again, with dashes
+const MANY = 4; // Pis with all there is to tell of them; of more, each card says less
+const IN_ROW = 5; // of a strip, at most
 const SILENT_MS = 7000; // the server says something every two seconds
 const RETRY_MS = 1500;
 const HOT_CELSIUS = 75; // a Pi slows down at 80
@@ -29,7 +30,10 @@ function s(tag, attributes = {}, ...children) {
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "pi") element.style.setProperty("--pi", `var(--pi-${value % PALETTE})`);
+    if (name === "pi" && value !== null) {
+      element.style.setProperty("--pi", `var(--pi-${value % PALETTE})`);
+      if (value >= PALETTE) element.setAttribute("data-dash", Math.floor(value / PALETTE));
+    } else if (name === "style") Object.entries(value).forEach((each) => element.style.setProperty(...each));
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
@@ -74,8 +78,9 @@ function showHeader() {
   say(byId("classroom"), classroom.name);
   document.title = `${classroom.name} · PiSyft`;
   const pis = classroom.pis.map((pi) => state.pis[pi]).filter(Boolean);
-  const online = pis.filter((pi) => pi.online).length;
-  figure("online", String(online), ` of ${classroom.pis.length}`);
+  const paused = pis.filter((pi) => pi.online && pi.paused).length;
+  const online = pis.filter((pi) => pi.online).length - paused;
+  figure("online", String(online), ` of ${classroom.pis.length}${paused ? `, ${paused} paused` : ""}`);
   if (run?.state === "none" || !run?.rounds) figure("round", "–");
   else figure("round", String(state.round?.number ?? 0), ` of ${run.rounds}`);
   const accuracy = tests?.after?.accuracy ?? history?.at(-1)?.accuracy;
@@ -130,9 +135,12 @@ function statusLine() {
 function showPis() {
   const { classroom } = state;
   if (!classroom) return;
-  document.body.toggleAttribute("data-many", classroom.pis.length > MANY);
+  const n = classroom.pis.length;
+  document.body.toggleAttribute("data-many", n > MANY);
+  setLayout();
   const highest = Math.max(1, ...Object.values(state.pis).flatMap((pi) => pi.by_language ?? []));
-  const newest = newestRelease();
+  // As long as a release goes round, nobody lacks it.
+  const newest = state.run?.state === "running" && state.run.phase === "releasing" ? 0 : newestRelease();
   const shown = classroom.pis.map((id) => {
     const pi = state.pis[id] ?? { id, address: "", online: null };
     // Most changes are about one Pi: the cards of the others stay as they are.
@@ -141,6 +149,8 @@ function showPis() {
     return cards.get(id).element;
   });
   const box = byId("pis");
+  // Rows of a strip that are as long as each other, but for the last.
+  box.style.setProperty("--in-row", Math.ceil(n / Math.ceil(n / IN_ROW)) || 1);
   if (shown.length !== box.children.length || shown.some((each, index) => each !== box.children[index])) box.replaceChildren(...shown);
 }
 
@@ -150,8 +160,9 @@ const newestRelease = () => Math.max(0, state.release?.version ?? 0, ...Object.v
 
 function card(pi, highest, newest) {
   const known = pi.by_language !== undefined;
-  const kind = pi.online === null ? "" : pi.online ? "online" : "offline";
-  const badge = kind ? [kind, h("span", { class: "since" }, ` since ${shortClock(pi.since)}`)] : ["not asked yet"];
+  const kind = pi.online === null ? "" : !pi.online ? "offline" : pi.paused ? "paused" : "online";
+  const since = kind && kind !== "paused" ? h("span", { class: "since" }, ` since ${shortClock(pi.since)}`) : null;
+  const badge = [kind || "not asked yet", since];
   const training = trainingOf(pi.id);
   const doing = whatItDoes(pi, training);
   const element = h(
@@ -167,7 +178,7 @@ function card(pi, highest, newest) {
     bar.style.width = `${(100 * done).toFixed(1)}%`;
     element.append(h("div", { class: "meter", role: "img", "aria-label": `${Math.round(100 * done)}% of its names` }, bar));
   }
-  if (pi.problem) element.append(h("p", { class: "problem" }, pi.problem));
+  if (pi.problem) element.append(h("p", { class: "problem", title: pi.problem }, pi.problem));
   if (known) element.append(languages(pi, highest), facts(pi, newest));
   return element;
 }
@@ -183,6 +194,7 @@ const DOING = {
 function whatItDoes(pi, training) {
   if (pi.online === null) return "Asking it";
   if (!pi.online) return "Cannot be reached";
+  if (pi.paused) return "Paused by its owner";
   if (training?.finished && pi.doing === "training") return "Trained";
   if (training && !training.finished) return `Training: ${number(Math.min(training.names, training.of))} of ${number(training.of)}`;
   if (pi.doing === "idle" && isInRound(pi.id)) return DOING["in a round"];
@@ -199,12 +211,15 @@ function facts(pi, newest) {
   const board = pi.board ?? {};
   const entries = [];
   const fact = (label, value, kind = "") => entries.push(h("span", { class: kind }, h("i", {}, `${label} `), h("b", {}, value)));
+  const total = pi.by_language.reduce((sum, each) => sum + each, 0);
+  const spoken = count(pi.by_language.filter(Boolean).length, "language");
+  entries.push(h("span", { class: "names" }, h("b", {}, number(total)), total === 1 ? " name" : " names", h("i", {}, ` in ${spoken}`)));
   if (typeof board.temperature_celsius === "number") {
     const hot = board.temperature_celsius >= HOT_CELSIUS;
     fact(hot ? "hot:" : "", `${board.temperature_celsius.toFixed(0)} °C`, hot ? "hot" : "");
   }
   if (board.memory_bytes) {
-    fact("memory free", `${gigabytes(board.memory_available_bytes)} of ${gigabytes(board.memory_bytes)} GB`);
+    fact("memory free", `${gigabytes(board.memory_available_bytes)} of ${gigabytes(board.memory_bytes)} GB`, "memory");
   }
   if (!pi.released) fact("model", "none yet");
   else fact("model", `v${pi.released}${pi.released < newest ? `, lacks v${newest}` : ""}`, pi.released < newest ? "hot" : "");
@@ -217,7 +232,6 @@ const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(1);
 function languages(pi, highest) {
   const names = pi.languages;
   const held = pi.by_language;
-  const total = held.reduce((sum, each) => sum + each, 0);
   const wide = 340, high = 44, step = wide / names.length;
   const short = shortened(names);
   const bars = names.map((language, index) => {
@@ -227,21 +241,22 @@ function languages(pi, highest) {
       "g", {},
       s("title", {}, `${language}: ${held[index]}`),
       held[index] ? s("rect", { ...place, y: (high - size).toFixed(2), height: size.toFixed(2) }) : s("rect", { ...place, class: "none", y: high - 2, height: 2 }),
-      s("text", { x: (index * step + step / 2).toFixed(2), y: high + 11 }, short[index]),
+      s("text", { x: (index * step + step / 2).toFixed(2), y: high + 13 }, short[index]),
     );
   });
-  const held_in = held.filter(Boolean).length;
   return h(
     "div", { class: "languages" },
-    s("svg", { viewBox: `0 0 ${wide} ${high + 14}`, role: "img", "aria-label": names.map((language, index) => `${language} ${held[index]}`).join(", ") }, bars),
-    h("p", {}, `${count(total, "name")} in ${count(held_in, "language")}`.replace(String(total), number(total))),
+    s("svg", { viewBox: `0 0 ${wide} ${high + 17}`, preserveAspectRatio: "none", role: "img", "aria-label": names.map((language, index) => `${language} ${held[index]}`).join(", ") }, bars),
   );
 }
 
-/** Two letters of each language, or three where two are alike. */
+/** Two letters of each language: its first, and the next one by which it differs from the others that begin alike. */
 function shortened(names) {
-  const two = names.map((name) => name.slice(0, 2));
-  return names.map((name, index) => (two.filter((each) => each === two[index]).length > 1 ? name.slice(0, 3) : two[index]));
+  return names.map((name) => {
+    const alike = names.filter((each) => each !== name && each.slice(0, 2) === name.slice(0, 2));
+    const at = [...name].findIndex((letter, index) => index > 0 && alike.every((each) => each[index] !== letter));
+    return name[0] + (name[at] ?? "");
+  });
 }
 
 // The round
@@ -308,11 +323,11 @@ function showRound() {
     drawn = null;
     const waiting = run?.state === "running"
       ? [h("strong", {}, "The first model is tested"), "Then the first round begins."]
-      : [
-          h("strong", {}, "Waiting for the first round"),
-          "Everything here fills as soon as somebody trains:",
-          h("code", {}, classroom?.hint ?? "pisyft train"),
-        ];
+      : run?.state === "stopped"
+        ? [h("strong", {}, "The training has stopped"), "It came to no round. Why is above; when that is mended, train again:", command(classroom)]
+        : classroom?.begins
+          ? [h("strong", {}, "Waiting for the first round"), "Training begins in a moment."]
+          : [h("strong", {}, "Waiting for the first round"), "Everything here fills as soon as somebody trains:", command(classroom)];
     byId("round-picture").replaceChildren(h("div", { class: "empty" }, waiting));
     byId("steps").replaceChildren();
     say(byId("sentence"), "");
@@ -332,10 +347,15 @@ function showRound() {
   showSteps(round, done, current);
 }
 
+/** What to type to train. Breaks at spaces only, so that nobody copies half an option. */
+function command(classroom) {
+  return h("code", {}, (classroom?.hint ?? "").split(" ").flatMap((word, index) => [index ? " " : null, h("span", {}, word)]));
+}
+
 /** Participants, and those that were left out after the round began. */
 const allInRound = (round) => {
   const workers = state.run?.workers ?? [];
-  return workers.filter((pi) => round.participants.includes(pi) || round.lost[pi] || state.pis[pi]?.online === false);
+  return workers.filter((pi) => round.participants.includes(pi) || round.lost[pi] || state.pis[pi]?.online === false || state.pis[pi]?.paused);
 };
 
 const WIDE = 640;
@@ -471,7 +491,7 @@ function updateRound(round, current) {
 }
 
 function nodeNote(round, pi, training, out) {
-  if (out) return state.pis[pi]?.online === false ? "offline" : "not in it";
+  if (out) return state.pis[pi]?.online === false ? "offline" : state.pis[pi]?.paused ? "paused" : "not in it";
   if (!training) return "";
   if (!training.finished) return `${Math.round(100 * Math.min(1, training.names / training.of))}%`;
   return training.loss === null ? "trained" : `loss ${training.loss.toFixed(2)}`;
@@ -486,11 +506,12 @@ function showSteps(round, done, current) {
     return h("li", { class: kind, "aria-current": isNow ? "step" : false }, h("span", {}, words.steps[step] ?? step), h("b", {}, `${by.length} of ${all}`));
   });
   const summed = round.contributors;
-  items.push(h("li", { class: summed ? "done" : current === "sum" ? "now" : "" }, h("span", {}, "Sum"), h("b", {}, summed ? `of ${summed.length}` : "–")));
+  items.push(h("li", { class: summed ? "done" : current === "sum" ? "now" : "" }, h("span", {}, "Sum"), h("b", {}, summed ? `${summed.length} of ${all}` : "–")));
   byId("steps").replaceChildren(...items);
   let text = words.sentences[current] ?? "";
   const gone = Object.keys(round.lost);
   if (round.given_up) text = round.given_up.reason.replace(/^./, (letter) => letter.toUpperCase());
+  else if (state.run?.state === "stopped" && !summed) text = "The training has stopped here.";
   else if (gone.length && summed) text = `${text} It is without ${list(gone)}.`;
   else if (gone.length) text = `${list(gone)} cannot take part: ${round.lost[gone[0]].reason}`;
   say(byId("sentence"), text);
@@ -515,21 +536,34 @@ function showCurves() {
   const loss = series((each) => each.loss, ([, value]) => value);
   const top = Math.min(1, Math.max(0.1, Math.ceil(11 * Math.max(...values(accuracy))) / 10));
   const best = run?.best_round;
+  const plots = [h("div", { class: "plot" }), h("div", { class: "plot" })];
   box.replaceChildren(
-    chart("Accuracy on names held out", accuracy, rounds, [0, top], (value) => `${Math.round(100 * value)}%`, percent, best),
-    chart("Loss", loss, rounds, [Math.floor(2 * Math.min(...values(loss))) / 2, Math.ceil(2 * Math.max(...values(loss))) / 2], (value) => value.toFixed(1), (value) => value.toFixed(2), best),
-    h("div", { class: "key" }, workers.map((pi) => h("span", { pi: place(pi) }, pi)), h("span", { class: "together" }, "together")),
+    ...plots,
+    h("div", { class: "key" }, workers.map((pi) => h("span", { pi: place(pi) }, pi)), h("span", { class: "together" }, "together"), h("span", { class: "each" }, "each Pi, as its card")),
   );
   if (tests.after) {
     const before = tests.before ? `${percent(tests.before.accuracy)} before training, ` : "";
     box.append(h("p", { class: "note" }, `Test names, looked at once: ${before}${percent(tests.after.accuracy)} with the model of round ${tests.after.round}.`));
   }
+  // Only now is it known how much space the plots have.
+  const lossFrom = Math.floor(2 * Math.min(...values(loss))) / 2, lossTo = Math.ceil(2 * Math.max(...values(loss))) / 2;
+  const [left, right] = plots.map(inLetters);
+  plots[0].append(chart("Accuracy on names held out", left, accuracy, rounds, [0, top], (value) => `${Math.round(100 * value)}%`, percent, best));
+  plots[1].append(chart("Loss", right, loss, rounds, [lossFrom, lossTo], (value) => value.toFixed(1), (value) => value.toFixed(2), best));
 }
+
+/** Width and height of an element, in units of which 17 are as high as the page's letters. */
+function inLetters(element) {
+  const unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 17;
+  return [Math.max(200, element.clientWidth / unit), Math.max(100, element.clientHeight / unit)];
+}
+
+new ResizeObserver(() => state.history?.length && showCurves()).observe(byId("curves"));
 
 const values = (series) => series.flatMap(({ points }) => points.map(([, value]) => value)).filter((value) => value !== null);
 
-function chart(title, series, rounds, [low, high], axis, value, best) {
-  const wide = 400, tall = 230, left = 48, right = 104, top = 34, bottom = 26;
+function chart(title, [wide, tall], series, rounds, [low, high], axis, value, best) {
+  const left = 48, right = 112, top = 34, bottom = 26;
   const x = (round) => left + ((wide - left - right) * round) / rounds;
   const y = (each) => tall - bottom - ((tall - top - bottom) * (each - low)) / (high - low || 1);
   const svg = s("svg", { class: "chart", viewBox: `0 0 ${wide} ${tall}`, role: "img" });
@@ -563,6 +597,7 @@ function chart(title, series, rounds, [low, high], axis, value, best) {
 function showConfusion() {
   const matrix = state.confusion;
   const box = byId("confusion");
+  document.body.setAttribute("data-no-matrix", "");
   if (!matrix) {
     box.replaceChildren(h("p", { class: "quietly" }, "How names of each language are guessed appears here."));
     return;
@@ -574,28 +609,24 @@ function showConfusion() {
     box.replaceChildren(h("p", { class: "quietly" }, few + later));
     return;
   }
-  const n = names.length;
-  const left = 104, top = 86, cell = Math.min(72, 486 / n), size = cell * n;
-  const svg = s("svg", { class: "grid-cells", viewBox: `0 0 ${left + size + 40} ${top + size + 4}`, role: "img", "aria-label": "Names of each language, a row, by the language they were taken for, a column" });
+  document.body.removeAttribute("data-no-matrix");
+  const short = shortened(names);
+  const cells = [h("span"), ...names.map((language, index) => h("span", { class: "column", title: language }, short[index]))];
   names.forEach((language, row) => {
     const total = rows[row].reduce((sum, each) => sum + each, 0);
-    const middle = top + row * cell + cell / 2;
-    svg.append(s("text", { x: left - 8, y: middle + 4.5, "text-anchor": "end" }, language));
-    svg.append(s("text", { x: 0, y: 0, transform: `translate(${left + row * cell + cell / 2 + 3} ${top - 8}) rotate(-55)` }, language));
+    cells.push(h("span", { class: "row" }, language));
     rows[row].forEach((guessed, column) => {
       const part = total ? guessed / total : 0;
-      const at = { x: (left + column * cell + 1).toFixed(1), y: (top + row * cell + 1).toFixed(1), width: (cell - 2).toFixed(1), height: (cell - 2).toFixed(1), rx: 3 };
-      svg.append(s("rect", { ...at, class: total ? "back" : "few" }));
-      if (guessed) svg.append(s("rect", { ...at, "fill-opacity": (0.05 + 0.95 * part).toFixed(3) }, s("title", {}, `${language} taken for ${names[column]}: ${guessed} of ${total} names`)));
+      const is = total ? (row === column ? `on${part > 0.6 ? " strong" : ""}` : "") : "few";
+      const title = guessed ? `${language} taken for ${names[column]}: ${guessed} of ${total} names` : null;
+      const percents = total && row === column ? String(Math.round(100 * part)) : "";
+      cells.push(h("span", { class: `cell ${is}`, title, style: { "--part": (guessed ? 0.05 + 0.95 * part : 0).toFixed(3) } }, h("b", {}, percents)));
     });
-    if (total) {
-      const part = rows[row][row] / total;
-      svg.append(s("text", { class: part > 0.6 ? "on strong" : "on", x: left + row * cell + cell / 2, y: middle }, String(Math.round(100 * part))));
-    }
   });
   const when = matrix.part === "test" ? "test names" : `after round ${matrix.round}`;
+  const what = "Names of each language, a row, by the language they were taken for, a column";
   box.replaceChildren(
-    h("div", { class: "wide" }, svg),
+    h("div", { class: "wide" }, h("div", { class: "cells", role: "img", "aria-label": what, style: { "--n": names.length } }, cells)),
     h("p", { class: "note" }, `Row: a name's language. Column: what it was taken for. On the diagonal: percent guessed (${when}, ${number(matrix.names)} names). Empty row: too few names to tell.`),
   );
 }
@@ -709,6 +740,19 @@ byId("door-form").addEventListener("submit", async (event) => {
     askForToken("The instructor's machine cannot be reached.");
   }
 });
+
+// Layout: page.css tells what each is
+
+const fits = matchMedia("(min-width: 1200px) and (min-height: 640px)");
+const isLarge = matchMedia("(min-width: 1500px) and (min-height: 900px)");
+
+function setLayout() {
+  const isFew = (state.classroom?.pis.length ?? 0) <= MANY;
+  document.body.dataset.layout = !fits.matches ? "scroll" : isLarge.matches && isFew ? "column" : "strip";
+}
+
+fits.addEventListener("change", setLayout);
+isLarge.addEventListener("change", setLayout);
 
 // Light and dark
 
