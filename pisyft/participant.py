@@ -287,16 +287,16 @@ class Participant:
         """Read the names again if their owner has changed them. What is held out stays held out."""
         with self._reading:
             try:
-                everything = self._folder.read_if_changed() if self._folder else None
-                if everything is None:
+                found = self._folder.read_if_changed() if self._folder else None
+                if found is None:
                     return
-                if tuple(everything) != self._languages:
+                if tuple(found.languages) != self._languages:
                     raise NamesError("there are other languages than before: start the worker again")
             except (NamesError, OSError) as error:
                 problem = re.sub(r"'[^']*'", "...", str(error))  # what is quoted may be a name
                 logger.warning("%s goes on with the names that it had: %s", self._worker_id, problem)
                 return
-            self._names = with_added(self._names, everything, self._alphabet)
+            self._names = with_added(self._names, found, self._alphabet)
             if total(self._names.train):
                 self._parts[TRAIN] = self._trainee.names = encode(self._names.train, self._alphabet, self._seed)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from pisyft.untrusted import printable
+
 
 class _PlainConsole(Console):
     """What `plain_console` makes."""
@@ -41,5 +43,5 @@ def plain_console(stderr: bool = False) -> Console:
 
 
 def say(console: Console, text: str) -> None:
-    """Print a text as it is, on whatever console."""
-    console.print(text, highlight=False, markup=False, emoji=False)
+    """Print a text as it is, on whatever console; its lines say nothing to the terminal."""
+    console.print("\n".join(map(printable, text.split("\n"))), highlight=False, markup=False, emoji=False)

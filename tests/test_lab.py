@@ -1,5 +1,6 @@
 """A classroom on one machine: what it starts, and that nothing of it stays."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pisyft.lab import Lab, LabError
-from pisyft.learning.names import read_folder, total
+from pisyft.learning.names import read_folder, read_parts, total
 from pisyft.release import ModelStore
 from pisyft.settings import Settings
 from pisyft.transport import WebsocketClientWorker
@@ -28,6 +29,22 @@ if sys.argv[2] == "starting":
 lab.start()
 print(json.dumps(str(lab.folder)), flush=True)
 sys.stdin.read()
+"""
+
+
+# `pisyft worker`, to which somebody adds a name while it loads PyTorch, and so after it has read its names.
+NAME_ADDED_MEANWHILE = """
+import sys
+from pathlib import Path
+from pisyft.cli import main
+from pisyft.compat import lean
+from pisyft.learning.names import add_name
+load = lean.leave_out_what_workers_do_not_need
+def add_and_load():
+    add_name("Zzyzx", "Polish", Path(sys.argv[sys.argv.index("--data") + 1]))
+    load()
+lean.leave_out_what_workers_do_not_need = add_and_load
+main(["worker", *sys.argv[1:]])
 """
 
 
@@ -49,6 +66,19 @@ def test_every_worker_answers_at_its_address(lab, hook):
             assert client.call("describe")["worker"] == worker
         finally:
             client.close()
+
+
+def test_a_name_that_is_added_while_a_worker_starts_is_not_missed(names_folder, hook, monkeypatch):
+    monkeypatch.setattr(Lab, "program", ("-c", NAME_ADDED_MEANWHILE))
+
+    with Lab(names_folder, ["starting"]) as lab:
+        host, port = lab.addresses["starting"]
+        with contextlib.closing(WebsocketClientWorker(hook, host, port, id="starting")) as client:
+            told = client.call("describe")
+        held = read_parts(lab.names_of("starting"))
+
+    assert "Zzyzx" in held.train["Polish"]
+    assert told["train"] == total(held.train)
 
 
 def test_the_workers_have_all_names_and_none_in_common(lab, names_folder):

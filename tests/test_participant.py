@@ -312,6 +312,18 @@ def test_a_name_that_was_added_is_trained_on_in_the_next_round(alice_with_folder
     assert alice.describe(calling())["train"] == before + 1
 
 
+def test_a_name_that_its_owner_holds_out_meanwhile_is_trained_on_no_more(alice_with_folder, names):
+    alice, folder = alice_with_folder
+    language = alice.describe(calling())["languages"][0]
+    before = fit(alice, round="r1")["names"]
+
+    with (folder / "test" / f"{language}.txt").open("a") as file:
+        file.write(f"{names.train[language][0]}\nHeldoutova\n")
+
+    assert fit(alice, round="r2")["names"] == before - 1
+    assert alice.describe(calling())["test"] == sum(map(len, names.test.values()))
+
+
 def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, caplog):
     alice, folder = alice_with_folder
     before = names_told(alice)

@@ -508,14 +508,14 @@ def test_a_comparison_that_is_refused_ends_no_run_and_its_reason_is_told_whole(l
 
 def test_what_a_worker_says_is_printed_as_it_is_also_where_it_looks_like_markup(lab, tmp_path, console, monkeypatch):
     def refuse(*arguments):
-        raise RoundAborted("12345678", "upload", "bob", "ValueError: [/home/pi/x] :a: (on worker bob)", True)
+        raise RoundAborted("12345678", "upload", "bob", "ValueError: [/home/pi/x] :a: \x1b[2J", True)
 
     monkeypatch.setattr(run, "_PAUSES_SECONDS", (0,))
     monkeypatch.setattr(Federation, "train_and_sum", refuse)
     with pytest.raises(RoundAborted):
         run.train(lab.addresses, run.Settings(rounds=1), tmp_path, console)
 
-    assert "because of bob: ValueError: [/home/pi/x] :a: (on worker bob)" in console.file.getvalue()
+    assert "because of bob: ValueError: [/home/pi/x] :a: ?[2J" in console.file.getvalue()
 
 
 def test_a_release_is_compared_with_the_model_that_each_worker_has_by_then(classroom_of_three, hook, tmp_path):

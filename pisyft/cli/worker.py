@@ -143,6 +143,8 @@ def worker(
     try:
         if languages and data_folder and data_folder.is_dir():
             keep_to_languages(data_folder, languages)
+        # Before it is read: names may be added while PyTorch is loaded.
+        watched = WatchedFolder(data_folder, letters) if data_folder else None
         names = read_parts(data_folder, letters, seed or 0) if data_folder else None
     except NamesError as error:
         raise Problem(str(error)) from error
@@ -196,7 +198,7 @@ def worker(
                 minimum=min_participants,
                 allow_plain=allow_plain,
                 alphabet=letters,
-                folder=WatchedFolder(data_folder, letters),
+                folder=watched,
                 seed=seed,
                 floor=floor or (room.floor if room else DEFAULT_FLOOR),
                 **network,
@@ -210,7 +212,7 @@ def worker(
             network["audit"].open()
     except OSError as error:
         raise Problem(f"the audit log {audit} cannot be written ({error.strerror}): choose another --audit") from error
-    if data_folder and names and not (data_folder / "test").exists():
+    if data_folder and names and not any((data_folder / "test").glob("*.txt")):
         try:
             keep_parts(data_folder, names)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,32 +75,47 @@ def read_parts(folder: str | Path, alphabet: Alphabet = TUTORIAL, seed: int = 0)
 
     The folders `validation` and `test`, which `pisyft data split` and `keep_parts` write, say what is held out. All
     other names are there to train on, in the folder `train` or beside it: so a name that somebody adds never changes
-    what is held out, and one that is held out is never trained on. Where nothing says what is held out, the seed does.
+    what is held out, and one that is held out is never trained on. Where nothing says what is held out, the seed does;
+    so it does where `keep_parts` has not come to its end.
 
     Raises:
         NamesError: as `read_folder`.
     """
     found = _read_all(Path(folder), alphabet)
+    # `keep_parts` writes `test` last, and nothing that is not in the folder as well.
+    if not total(found.test) and all(set(found.validation[each]) <= set(found.train[each]) for each in found.languages):
+        return split(_without_repeats([found.train], alphabet)[0], seed)
     test, validation, train = _without_repeats([found.test, found.validation, found.train], alphabet)
-    if not total(test) and not total(validation):
-        return split(train, seed)
     return Parts(train, validation, test)
 
 
 def keep_parts(folder: str | Path, parts: Parts) -> None:
     """Write down which of a folder's names are held out, so that names that are added later do not change it.
 
+    Each part is there whole or not at all, also when the power goes; `test` comes last.
+
     Raises:
         OSError: the folder cannot be written.
     """
-    write_folder(parts.validation, Path(folder) / VALIDATION)
-    write_folder(parts.test, Path(folder) / TEST)
+    for part, names in ((VALIDATION, parts.validation), (TEST, parts.test)):
+        target, new = Path(folder) / part, Path(folder) / f".{part}.new"
+        shutil.rmtree(new, ignore_errors=True)  # of one that came to no end
+        write_folder(names, new)
+        for file in target.glob("*.txt"):
+            file.unlink()
+        new.replace(target)
 
 
-def with_added(parts: Parts, everything: NamesByLanguage, alphabet: Alphabet = TUTORIAL) -> Parts:
-    """The parts after names were added: all that are not held out are there to train on, and what is held out stays."""
-    held_out = {each: parts.validation[each] + parts.test[each] for each in parts.languages}
-    _, train = _without_repeats([held_out, everything], alphabet)
+def with_added(parts: Parts, found: Parts, alphabet: Alphabet = TUTORIAL) -> Parts:
+    """The parts after names were added to a folder: what is held out stays, and all others are there to train on.
+
+    Args:
+        found: what is in the folder now. Of what its owner wants to be held out from now on, nothing is trained on, and
+            nothing is tested on before the worker is started again.
+    """
+    both = (parts, found)
+    held_out = {each: [name for of in both for name in of.validation[each] + of.test[each]] for each in parts.languages}
+    _, train = _without_repeats([held_out, found.train], alphabet)
     return Parts(train, parts.validation, parts.test)
 
 
@@ -107,7 +123,7 @@ class WatchedFolder:
     """A folder of names that its owner may change at any time.
 
     Args:
-        folder: as it is now, it has been read.
+        folder: what changes in it from now on is noticed. So it is read after this is made, and not before.
         alphabet: in which names are alike.
     """
 
@@ -115,8 +131,8 @@ class WatchedFolder:
         self.path, self._alphabet = Path(folder), alphabet
         self._seen = self._state()
 
-    def read_if_changed(self) -> NamesByLanguage | None:
-        """All its names, if a file has changed since this was asked last.
+    def read_if_changed(self) -> Parts | None:
+        """What is in it and in the folders of its parts, with repeats, if a file has changed since this was asked last.
 
         Raises:
             NamesError: it cannot be used any more; it was changed for the worse.
@@ -125,7 +141,7 @@ class WatchedFolder:
         if state == self._seen:
             return None
         self._seen = state
-        return read_folder(self.path, self._alphabet)
+        return _read_all(self.path, self._alphabet)
 
     def _state(self) -> dict[Path, tuple[int, int]]:
         files = sorted(self.path.glob("*.txt")) + sorted(self.path.glob("*/*.txt"))

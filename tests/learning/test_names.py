@@ -1,5 +1,6 @@
 """Surnames: spelling, reading, holding out, dealing."""
 
+import contextlib
 import string
 import unicodedata
 from collections import Counter
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pisyft.files import write_whole
 from pisyft.learning.alphabet import TUTORIAL, UNICODE
 from pisyft.learning.names import (
     NamesError,
@@ -259,10 +261,53 @@ def test_names_added_to_a_folder_whose_parts_are_kept_are_trained_on_and_hold_no
     assert set(after.train["Letters"]) - set(before.train["Letters"]) == {"Daly", "Walsh"}
 
 
+@pytest.mark.parametrize("files", range(5))
+def test_what_is_held_out_is_the_same_after_a_power_cut_while_it_was_written_down(tmp_path, monkeypatch, files):
+    """Two files of validation, and two of test: the power goes after so many."""
+    write_folder({"Capitals": list(string.ascii_uppercase), "Letters": list(string.ascii_lowercase)}, tmp_path)
+    before, written = read_parts(tmp_path, seed=3), []
+
+    def write_until_the_power_goes(target, content):
+        if len(written) == files:
+            raise KeyboardInterrupt
+        written.append(target)
+        write_whole(target, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pisyft.learning.names.write_whole", write_until_the_power_goes)
+        with contextlib.suppress(KeyboardInterrupt):
+            keep_parts(tmp_path, before)
+    assert read_parts(tmp_path, seed=3) == before
+
+    keep_parts(tmp_path, before)
+    assert read_parts(tmp_path, seed=4) == before
+    assert sorted(each.name for each in tmp_path.iterdir() if each.is_dir()) == ["test", "validation"]
+
+
+def test_names_to_choose_by_that_are_nowhere_else_stay_so_where_none_are_to_test_on(tmp_path):
+    write_folder({"Irish": ["Daly", "Walsh"]}, tmp_path)
+    write_folder({"Irish": ["Quinn"]}, tmp_path / "validation")
+
+    assert read_parts(tmp_path) == Parts({"Irish": ["Daly", "Walsh"]}, {"Irish": ["Quinn"]}, {"Irish": []})
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_name_that_its_owner_holds_out_while_the_worker_runs_is_not_trained_on(tmp_path, part):
+    write_parts(Parts({"Irish": ["Daly", "Quinn"]}, {"Irish": ["Byrne"]}, {"Irish": ["Walsh"]}), tmp_path)
+    folder, before = WatchedFolder(tmp_path), read_parts(tmp_path)
+
+    with (tmp_path / part / "Irish.txt").open("a") as file:
+        file.write("Quinn\nMurphy\n")
+    after = with_added(before, folder.read_if_changed())
+
+    assert after == Parts({"Irish": ["Daly"]}, before.validation, before.test)
+
+
 def test_names_that_are_added_are_trained_on_and_what_is_held_out_stays():
     parts = Parts({"Irish": ["Daly"]}, {"Irish": ["Walsh"]}, {"Irish": ["Byrne"]})
 
-    after = with_added(parts, {"Irish": ["Byrne", "Daly", "Wàlsh", "Quinn"]})
+    found = Parts({"Irish": ["Byrne", "Daly", "Wàlsh", "Quinn"]}, {"Irish": []}, {"Irish": []})
+    after = with_added(parts, found)
 
     assert after == Parts({"Irish": ["Daly", "Quinn"]}, {"Irish": ["Walsh"]}, {"Irish": ["Byrne"]})
 
@@ -273,7 +318,7 @@ def test_a_folder_is_read_again_when_it_has_changed(tmp_path):
 
     assert folder.read_if_changed() is None
     add_name("Quinn", "Irish", tmp_path)
-    assert folder.read_if_changed() == {"Irish": ["Daly", "Quinn", "Walsh"]}
+    assert folder.read_if_changed() == Parts({"Irish": ["Daly", "Quinn"]}, {"Irish": []}, {"Irish": ["Walsh"]})
     assert folder.read_if_changed() is None
     (tmp_path / "train" / "Irish.txt").write_bytes(b"\xff")
     with pytest.raises(NamesError, match="is not UTF-8"):
