@@ -258,10 +258,10 @@ if [ -n "$id" ]; then
 import shutil, sys, tempfile
 from pathlib import Path
 from pisyft.classroom import Classroom
-with tempfile.TemporaryDirectory() as folder:  # a copied key is often readable by all; its copy here is not
+with tempfile.TemporaryDirectory() as folder:  # a copied secret is often readable by all; its copy here is not
     copy = Path(shutil.copytree(sys.argv[1], Path(folder) / "classroom"))
-    for key in copy.glob("*.key"):
-        key.chmod(0o600)
+    for secret in (*copy.glob("*.key"), *copy.glob("*.token")):
+        secret.chmod(0o600)
     try:
         Classroom.load(copy / "classroom.toml")
     except Exception as error:
@@ -307,7 +307,8 @@ if [ -n "$id" ]; then
     fi
     rm -rf "$etc/.$id.new" && mkdir -m 700 "$etc/.$id.new"
     cp "$classroom"/classroom.toml "$classroom"/*.pem "$classroom"/*.key "$etc/.$id.new/"
-    chmod 600 "$etc/.$id.new"/*.key
+    for token in "$classroom"/*.token; do [ ! -f "$token" ] || cp "$token" "$etc/.$id.new/"; done
+    find "$etc/.$id.new" \( -name '*.key' -o -name '*.token' \) -exec chmod 600 {} +
     own "$etc/.$id.new"
     rm -rf "${etc:?}/$id" && mv "$etc/.$id.new" "$etc/$id"
     if [ -n "$options" ]; then

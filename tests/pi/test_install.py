@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pisyft.classroom import create
+from pisyft.classroom import Classroom, create
 from tests.conftest import REPOSITORY
 from tests.helpers import PATIENCE_SECONDS, wait_until
 
@@ -146,6 +146,23 @@ def test_a_worker_is_set_up_and_the_last_word_is_doctors(pi, room, names, packag
     assert {file.name for file in kept.iterdir()} == {"classroom.toml", "authority.pem", "alice.pem", "alice.key"}
     assert (kept / "alice.key").stat().st_mode & 0o777 == 0o600
     assert kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_worker_of_a_classroom_with_a_token_is_set_up_with_its_own(pi, tmp_path, package):
+    """Also from a stick, on which everything is readable by all."""
+    own = create(tmp_path / "room", {"alice": ("127.0.0.1", 8777), "bob": ("127.0.0.1", 8778)}, token=True)[
+        "alice"
+    ].parent
+    for file in own.iterdir():
+        file.chmod(0o644)
+
+    done = pi.install("--classroom", own, "--package", package)
+
+    assert done.returncode == 0, done.stderr
+    kept = pi.root / "etc/pisyft/alice"
+    assert {file.name for file in kept.iterdir()} == {file.name for file in own.iterdir()}
+    assert [(kept / f"alice.{kind}").stat().st_mode & 0o777 for kind in ("key", "token")] == [0o600, 0o600]
+    assert Classroom.load(kept / "classroom.toml").credentials.token
 
 
 def test_nothing_is_compiled_and_pip_decides_nothing_for_itself(pi, package, wheelhouse):
