@@ -81,6 +81,11 @@ class Contribution:
         """How often `forget` was called."""
         return self._rounds.forgotten
 
+    @property
+    def was_given(self) -> bool:
+        """Whether what the last training has changed was given away."""
+        return self._rounds.was_given
+
     def keep(self, model: nn.Module, change: np.ndarray, names: int, training: str, forgotten: int) -> None:
         """Keep what a training has changed, float, until a round asks for it.
 

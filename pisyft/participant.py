@@ -117,7 +117,7 @@ class Participant:
         What was given away before is remembered: the same training would give it away again.
         """
         self._contribution.forget()
-        self._trainee.control = None
+        self._trainee.forget()
         self._accuracy_of = (None, None)
 
     def describe(self, calling: Calling) -> dict:
@@ -178,6 +178,8 @@ class Participant:
         with self._only_training():
             self._contribution.check(round, made, len(weights), training)
             self._questions.ask(weights, "fit", model, settings=asdict(chosen))
+            if not self._contribution.was_given:
+                self._trainee.take_back()
             try:
                 change, result = self._trainee.train(made, start, chosen, losses.add)
             except Diverged as error:
@@ -186,7 +188,7 @@ class Participant:
                 self._contribution.keep(made, change.numpy(), len(names), training, forgotten)
             finally:
                 if self._contribution.forgotten != forgotten:
-                    self._trainee.control = None
+                    self._trainee.forget()
         return {"names": result.names, "steps": result.steps, "loss": losses.mean}
 
     def evaluate(

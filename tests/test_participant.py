@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from syft.exceptions import GetNotPermittedError
 
@@ -182,6 +183,22 @@ def test_what_is_learned_while_its_owner_has_it_forgotten_is_not_kept(alice, kep
     with pytest.raises(Refused, match="alice has dropped what it learned meanwhile"):
         fit(alice, start=start)
     assert kept == [] and alice._contribution._rounds.update is None and alice._trainee.control is None
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_scaffold_remembers_of_a_training_counts_where_it_became_part_of_a_sum(
+    names, tmp_path, monkeypatch, given
+):
+    start = np.concatenate((weights(), np.full_like(weights(), 1e-3)))
+
+    def after_rounds(*numbers: int):
+        worker, _ = participant_with(names, tmp_path / str(numbers))
+        monkeypatch.setattr(Contribution, "was_given", given)
+        for number in numbers:
+            worker.fit(calling(), f"r{number}", "tutorial", start, {"round": number, "steps": 4})
+        return worker._trainee.control
+
+    assert torch.equal(after_rounds(1, 2), after_rounds(2)) is not given
 
 
 def test_a_diverging_run_names_the_step_and_leaves_no_update(alice, kept):

@@ -233,6 +233,10 @@ class Ledger:
             self._append({"update": update, **entry})
         self._remember(update, agreement.round, agreement.participants)
 
+    def has_given(self, update: str) -> bool:
+        """Whether an update, by its digest, was given away."""
+        return update in self._given
+
     def check_given(self, agreement: Agreement, update: str) -> None:
         """Make sure that `give` would not refuse an update.
 

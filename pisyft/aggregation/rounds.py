@@ -140,8 +140,14 @@ class Rounds:
 
     @property
     def update(self) -> Update | None:
-        """What the last training has left, until it is given away."""
+        """What the last training has left."""
         return self._update
+
+    @property
+    def was_given(self) -> bool:
+        """Whether what the last training has left was given away."""
+        with self._lock:
+            return self._update is not None and self.ledger.has_given(self._update.digest)
 
     @property
     def running(self) -> str | None:

@@ -214,6 +214,18 @@ class Trainee:
     def __init__(self, names: Encoded) -> None:
         self.names = names
         self.control: torch.Tensor | None = None
+        # For which round it was last changed, and what it was before.
+        self._before: tuple[int, torch.Tensor | None] | None = None
+
+    def forget(self) -> None:
+        """Drop what earlier rounds have left."""
+        self.control = self._before = None
+
+    def take_back(self) -> None:
+        """Have the last training not count, since it became part of no sum: the coordinator knows nothing of it."""
+        if self._before is not None:
+            _, self.control = self._before
+            self._before = None
 
     def train(
         self,
@@ -244,12 +256,15 @@ class Trainee:
 
     def _train_scaffold(self, model, message, settings, report) -> tuple[torch.Tensor, FitResult]:
         start, common = message.chunk(2)
+        if self._before is not None and self._before[0] == settings.round:  # that round was given up
+            self.take_back()
         own = self.control
         if own is None or settings.round == 0 or own.shape != common.shape:  # a new run, or another model
             own = torch.zeros_like(common)
         load_vector(model, start)
         result = fit(model, self.names, settings, report, correction=common - own)
         change = to_vector(model) - start
+        self._before = (settings.round, self.control)
         # Every step moved by -rate * (gradient - own + common); this is the mean gradient.
         self.control = own - common - change / (result.steps * settings.learning_rate)
         return torch.cat((change, self.control - own)), result

@@ -71,6 +71,20 @@ def test_after_a_round_nothing_is_left_of_it(protocol):
     wait_until(lambda: threading.active_count() <= threads, "the timers have ended")
 
 
+@pytest.mark.parametrize("protocol", SECURE)
+def test_a_party_knows_whether_what_it_has_learned_was_given_away(protocol):
+    parties = make_parties(ids(3))
+    agreement = agree(protocol, parties)
+    parties["pi00"].answer(JOIN, agreement.round, agreement.as_message())
+    before = parties["pi00"].was_given
+
+    run_round(agree(protocol, parties), parties)
+
+    assert (before, [party.was_given for party in parties.values()]) == (False, [True] * 3)
+    parties["pi00"].keep(replace(update_of(parties["pi00"]), values=np.ones(16)))
+    assert not parties["pi00"].was_given
+
+
 def test_after_a_refusal_nothing_is_left_of_the_round():
     rounds, round_id = joined("masks")
     with pytest.raises(Refused):

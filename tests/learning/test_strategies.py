@@ -87,6 +87,23 @@ def test_the_control_variate_of_all_is_the_mean_of_the_workers_own(workers):
     assert torch.allclose(scaffold.control.float(), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("what_happened", ["the round was given up and is tried again", "it went on without a worker"])
+def test_the_control_variate_stays_that_of_the_workers_also_where_a_training_came_to_nothing(workers, what_happened):
+    model, scaffold = new_model(), strategy("scaffold", replace(WHOLE, batch_size=2, steps=3, seed=0), rounds=3)
+    trainee = Trainee(workers[0])
+    for number in range(3):
+        contribution, _ = trainee.train(model, scaffold.message(), scaffold.training())
+        if number == 1 and what_happened.startswith("the round"):
+            contribution, _ = trainee.train(model, scaffold.message(), scaffold.training())
+        elif number == 1:
+            trainee.take_back()
+            contribution = torch.zeros_like(contribution)
+        scaffold.update(contribution)
+
+    assert scaffold.control.norm() > 0
+    assert torch.allclose(scaffold.control.float(), trainee.control, atol=1e-6)
+
+
 def test_a_new_run_begins_without_the_control_variates_of_the_last(workers):
     settings = replace(WHOLE, batch_size=2, steps=3, seed=0)
     used, new = Trainee(workers[0]), Trainee(workers[0])
