@@ -50,7 +50,7 @@ class FlowerFederation:
 
     Attributes:
         descriptions: what each device tells about its names, by its id.
-        missing: the devices that are not in the last sum or count, by id, and why.
+        missing: the devices that are not in the last sum, count or release, by id, and why.
         languages: the languages that all know, in the order of the model's outputs.
 
     Raises:
@@ -156,6 +156,8 @@ class FlowerFederation:
     def release(self, card: Card, model: Model, store: ModelStore, key: Ed25519PrivateKey) -> int:
         """Push the model to all devices, or to none: staged everywhere first, then put to use.
 
+        Once all have it, it is released: a device that then fails to put it to use is in `missing`.
+
         Raises:
             ReleaseError: a device refuses it. Nobody uses it then.
         """
@@ -178,7 +180,8 @@ class FlowerFederation:
             store.abort(digest)
             raise ReleaseError(f"not released to anybody, since not everybody takes it. {error}") from error
         store.commit(digest)
-        self._ask({node: content({"step": "commit", "digest": digest}) for node in nodes}, RELEASE)
+        commit = {node: content({"step": "commit", "digest": digest}) for node in nodes}
+        self._of_whoever_is_there(commit, RELEASE, least=0)
         return card.version
 
     def _ask(self, requests: Mapping[int, RecordDict], kind: str) -> dict[int, RecordDict]:

@@ -126,5 +126,8 @@ def _tell(summary: Mapping, out: Path, console: Console) -> None:
     if summary["released_version"] is None:
         say(console, f"Not released: {'; '.join(summary['not_released'])}.")
     else:
-        say(console, f"Released to every device as version {summary['released_version']}.")
+        who = "all others" if summary["away"] else "every device"
+        for device, reason in summary["away_reasons"].items():
+            say(console, f"{device} does not use the release: {reason}")
+        say(console, f"Released to {who} as version {summary['released_version']}.")
     say(console, f"Written: {out}/summary.json")

@@ -164,8 +164,9 @@ class Run:
         version = None
         try:
             version = None if reasons else self._release(last, by_worker, store)
+            lacking = {} if reasons else dict(self.federation.missing)
         except ReleaseError as error:  # what was learned is told all the same
-            reasons = [str(error)]
+            reasons, lacking = [str(error)], {}
         return {
             "engine": "flower",
             "workers": list(self.federation.descriptions),
@@ -193,6 +194,8 @@ class Run:
             "missing_by_round": self.missing,
             "released_version": version,
             "not_released": reasons,
+            "away": list(lacking),
+            "away_reasons": lacking,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "flwr": metadata.version("flwr"),

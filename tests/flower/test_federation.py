@@ -1,7 +1,10 @@
 """The coordinator and devices of the Flower app, both with Flower's own code, and no network between them."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 pytest.importorskip("flwr", reason="pisyft[flower] is not installed")
 
@@ -9,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pisyft.flower.coordinator import FlowerError, FlowerFederation
 from pisyft.flower.device import app
+from pisyft.flower.local import _tell
+from pisyft.flower.messages import values_of
 from pisyft.flower.server_app import Run
 from pisyft.learning.models import make_model
 from pisyft.learning.names import deal_parts, equal_shares, read_folder, split, write_parts
@@ -130,11 +135,38 @@ def test_a_release_that_not_everybody_takes_does_not_lose_the_summary(folders, t
     run.train()
     grid.gone.add(3)
 
-    summary = run.finish(Gate(0.0, 0.0, 1.0, 1), ModelStore(tmp_path / "coordinator"))
+    summary = run.finish(Gate(0.0, 0.0, 1.0, rounds=0), ModelStore(tmp_path / "coordinator"))
 
     assert summary["released_version"] is None
     assert "carol: no answer within" in summary["not_released"][0]
     assert set(summary["accuracy_by_worker"]) == {"alice", "bob"}
+
+
+def test_a_release_that_a_device_does_not_put_to_use_does_not_lose_the_summary(folders, tmp_path, monkeypatch):
+    """All have stored it by then, and the coordinator, too: it is released."""
+    grid = DirectGrid(app, folders)
+    run = Run(federation_of(grid), "tutorial", "fedavg", SETTINGS, 1, "secagg")
+    run.train()
+    send = grid.send_and_receive
+
+    def without_carol_s_commit(messages, **options):
+        kept = [
+            message
+            for message in messages
+            if message.metadata.dst_node_id != 3 or values_of(message.content).get("step") != "commit"
+        ]
+        return send(kept, **options)
+
+    monkeypatch.setattr(grid, "send_and_receive", without_carol_s_commit)
+    store = ModelStore(tmp_path / "coordinator")
+    summary = run.finish(Gate(0.0, 0.0, 1.0, rounds=0), store)
+    _tell(summary | {"round_seconds": [1.0]}, tmp_path, console := Console(file=io.StringIO(), width=120))
+
+    assert (summary["released_version"], summary["not_released"], store.current) == (1, [], 1)
+    assert summary["away"] == ["carol"]
+    assert [ModelStore(tmp_path / device / "models").current for device in DEVICES] == [1, 1, None]
+    assert "carol does not use the release: no answer within" in console.file.getvalue()
+    assert "Released to all others as version 1." in console.file.getvalue()
 
 
 def test_counts_come_back_and_only_over_ten_names_or_more(folders):
