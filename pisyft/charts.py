@@ -117,7 +117,8 @@ def evaluations(title: str, counts: Mapping[str, Counts], together: Counts) -> F
     for column in ("names", "accuracy", "balanced", "top 3", "loss"):
         table.add_column(column, justify="right")
     for worker, each in [*counts.items(), ("together", together)]:
-        figures = [f"{value:.1%}" for value in (each.accuracy, each.balanced_accuracy, each.top3_accuracy)]
+        balanced = f"{each.balanced_accuracy:.1%}" if each.tells_languages else "too few"
+        figures = [f"{each.accuracy:.1%}", balanced, f"{each.top3_accuracy:.1%}"]
         if each is together:
             table.add_section()
         table.add_row(worker, str(each.names), *figures, f"{each.loss:.2f}")
@@ -146,7 +147,7 @@ def releases(cards: Sequence[Card], current: int | None) -> Figures:
 
 _SETTINGS = (
     *("workers", "names", "rounds", "model", "strategy", "aggregation", "alphabet", "batch_size", "learning_rate"),
-    *("optimizer", "seed"),
+    *("optimizer", "passes", "steps", "clip", "schedule", "server_learning_rate", "leaning", "seed"),
 )
 _ALWAYS_TOLD = ("workers", "names", "rounds")
 _FIGURES = {
@@ -189,4 +190,5 @@ def runs(summaries: Sequence[Mapping]) -> Figures:
 def _setting(summary: Mapping, key: str) -> str:
     if key == "workers":
         return str(len(summary.get("workers", ())))
-    return str(summary.get("names_total" if key == "names" else key, ""))
+    value = summary.get("names_total" if key == "names" else key)
+    return "" if value is None else str(value)

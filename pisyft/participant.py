@@ -292,12 +292,16 @@ class Participant:
                 found = self._folder.read_if_changed() if self._folder else None
                 if found is None:
                     return
-                if tuple(found.languages) != self._languages:
-                    raise NamesError("there are other languages than before: start the worker again")
+                if gone := sorted(set(self._languages) - set(found.languages)):
+                    raise NamesError(f"the files of {', '.join(gone)} are gone: bring them back, or start it again")
             except (NamesError, OSError) as error:
                 problem = re.sub(r"'[^']*'", "...", str(error))  # what is quoted may be a name
                 logger.warning("%s goes on with the names that it had: %s", self._worker_id, problem)
                 return
+            if new := sorted(set(found.languages) - set(self._languages)):
+                logger.warning(
+                    "%s has new languages (%s): start it again once every Pi has them", self._worker_id, ", ".join(new)
+                )
             self._names = with_added(self._names, found, self._alphabet)
             if total(self._names.train):
                 self._parts[TRAIN] = self._trainee.names = encode(self._names.train, self._alphabet, self._seed)

@@ -90,8 +90,8 @@ def summarise(outcome: Outcome) -> dict:
         "aggregate_seconds": round(trained.seconds["aggregate"], 2),
         "accuracy_initial": first.accuracy,
         "accuracy_final": last.accuracy,
-        "balanced_accuracy_final": last.balanced_accuracy,
-        "macro_f1_final": last.macro_f1,
+        "balanced_accuracy_final": last.balanced_accuracy if last.tells_languages else None,
+        "macro_f1_final": last.macro_f1 if last.tells_languages else None,
         "top3_accuracy_final": last.top3_accuracy,
         "calibration_error_final": last.calibration_error,
         "intervals_final": {name: [each.low, each.high] for name, each in measures.items()},
@@ -120,10 +120,10 @@ def write(outcome: Outcome, summary: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     first, last = add_up(outcome.before.values()), add_up(outcome.after.values())
-    figures = {
-        "confusion": plots.confusion_matrix(last.confusion, languages),
-        "languages": plots.language_bars(first.recalls(), last.recalls(), languages),
-    }
+    figures = {}
+    if last.tells_languages:
+        figures["confusion"] = plots.confusion_matrix(last.confusion, languages)
+        figures["languages"] = plots.language_bars(first.recalls(), last.recalls(), languages)
     if told := history[-1]:
         # A worker that came later has told nothing of the first rounds.
         losses = {each: [counts[each].loss if each in counts else math.nan for counts in history] for each in told}
@@ -131,10 +131,13 @@ def write(outcome: Outcome, summary: dict, out: Path) -> None:
             each: [(done, counts[each].accuracy) for done, counts in enumerate(history) if each in counts]
             for each in told
         }
+        accuracies["together"] = [(done, add_up(each.values()).accuracy) for done, each in enumerate(history) if each]
         figures["loss"] = plots.loss_curve(losses, central.loss if central else None)
         figures["accuracy"] = plots.accuracy_curves(accuracies, "Accuracy on names to choose by, round by round")
     if summary["accuracy_alone_by_worker"]:
         figures["gain"] = plots.gain_bars(summary["accuracy_alone_by_worker"], summary["accuracy_by_worker"])
+    for name in ("confusion", "languages", "loss", "accuracy", "gain"):
+        (out / f"{name}.png").unlink(missing_ok=True)  # an earlier run's
     for name, figure in figures.items():
         (out / f"{name}.png").write_bytes(plots.png(figure))
 
@@ -146,6 +149,8 @@ def tell(outcome: Outcome, summary: dict, out: Path, console: Console) -> None:
     federation, trained = outcome.federation, outcome.trained
     for name, measure in add_up(outcome.after.values()).measures().items():
         say(console, f"{name.replace('_', ' ')}: {measure}")
+    if summary["balanced_accuracy_final"] is None:
+        say(console, "Of single languages nothing is told: no worker has enough test names of one.")
     if missing := summary["languages_not_tested"]:
         say(console, f"No worker tests names of {', '.join(missing)}: nothing is known of them.")
     for name in SURNAMES_TO_PREDICT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -325,7 +326,8 @@ def _run_round(
                 model, settings.model, strategy.message().numpy(), strategy.training(), settings.aggregation, observe
             )
         except RoundAborted as aborted:
-            pause = _PAUSES_SECONDS[again] if again < len(_PAUSES_SECONDS) else None
+            tries_again = again < len(_PAUSES_SECONDS) and not _is_refused_for_good(str(aborted))
+            pause = _PAUSES_SECONDS[again] if tries_again else None
             observe(events.RoundGivenUp(str(aborted), pause))
             if pause is None:
                 raise
@@ -335,6 +337,12 @@ def _run_round(
             strategy.update(torch.from_numpy(finished.total.mean))
             return finished
     raise AssertionError("never reached")
+
+
+def _is_refused_for_good(reason: str) -> bool:
+    """Whether a worker refuses by a rule that will still be there at the next try (`refusals.RULES`)."""
+    rule = re.search(r"\(rule ([a-z-]+)\)", reason)
+    return rule is not None and rule[1] not in ("busy", "paused")
 
 
 def _choose_by(

@@ -347,15 +347,34 @@ def test_a_folder_that_was_spoiled_does_not_stop_a_worker(alice_with_folder, cap
 
     (folder / "train" / f"{before['languages'][0]}.txt").write_bytes(b"\xff")
     assert names_told(alice) == before
-    (folder / "train" / f"{before['languages'][0]}.txt").write_text("Novak\n")
-    (folder / "train" / "Klingon.txt").write_text("Worf\n")
-    assert names_told(alice) == before
-
     (folder / "train" / f"{before['languages'][0]}.txt").write_text("高橋\n", encoding="utf-8")
     assert names_told(alice) == before
 
     assert "line 1: no letter of ... is known" in caplog.text and "高橋" not in caplog.text
-    assert "is not UTF-8" in caplog.text and "other languages than before" in caplog.text
+    assert "is not UTF-8" in caplog.text
+
+
+def test_a_language_that_is_gone_or_new_waits_for_a_restart(alice_with_folder, caplog):
+    alice, folder = alice_with_folder
+    before = names_told(alice)
+    language, *others = before["languages"]
+    files = {part: (folder / part / f"{language}.txt") for part in ("train", "validation", "test")}
+    held = {part: file.read_bytes() for part, file in files.items() if file.exists()}
+
+    for part in held:
+        files[part].unlink()
+    gone = names_told(alice)
+    for part, content in held.items():
+        files[part].write_bytes(content)
+    (folder / "train" / "Klingon.txt").write_text("Worf\n")
+    add_name("Novotnyova", language, folder)
+    new = names_told(alice)
+
+    assert gone == before
+    assert new == {**before, "train": before["train"] + 1, "by_language": new["by_language"]}
+    assert new["by_language"] == [before["by_language"][0] + 1, *before["by_language"][1:]] and len(others) == 3
+    assert f"the files of {language} are gone" in caplog.text
+    assert "new languages (Klingon): start it again once every Pi has them" in caplog.text
 
 
 # What it is doing, and on what machine

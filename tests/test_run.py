@@ -562,3 +562,12 @@ def test_a_coordinator_that_was_killed_goes_on_after_its_last_round(lab, tmp_pat
     assert done.returncode == 0, done.stderr
     assert re.search(r"^Going on after round \d+\.$", done.stdout, re.MULTILINE)
     assert json.loads((tmp_path / "summary.json").read_text())["rounds"] == 20
+
+
+def test_what_is_refused_for_good_is_not_tried_again(lab, tmp_path, console, monkeypatch):
+    monkeypatch.setattr(run, "_PAUSES_SECONDS", (0,))
+
+    with pytest.raises(RoundAborted, match="limit batch_size: 100000, and alice takes 4096 at most"):
+        run.train(lab.addresses, run.Settings(batch_size=100_000), tmp_path, console)
+
+    assert "tried again" not in console.file.getvalue()

@@ -155,6 +155,11 @@ class Counts:
         return self.top3 / self.names
 
     @property
+    def tells_languages(self) -> bool:
+        """Whether any language has a row: figures that are means over languages tell something only then."""
+        return any(map(sum, self.confusion))
+
+    @property
     def balanced_accuracy(self) -> float:
         """The mean over languages of the part of their names that was guessed; languages without names do not count.
 
@@ -189,7 +194,8 @@ class Counts:
 
         Accuracy and top-3 accuracy have Wilson's score interval (1927). The others have percentiles of 1000 bootstrap
         samples, drawn within each language for balanced accuracy and F1, and over the guesses for calibration (Efron
-        and Tibshirani 1993, chapter 13); the same counts always give the same.
+        and Tibshirani 1993, chapter 13); the same counts always give the same. Balanced accuracy and F1 are left out
+        where all languages are pooled: they would be the accuracy again.
         """
         generator = np.random.default_rng(0)
         confusion, pooled, pooled_right = self._arrays()
@@ -206,6 +212,8 @@ class Counts:
             "macro_f1": _percentiles(self.macro_f1, _mean_over_languages(self._f1(*drawn))),
             "top3_accuracy": _wilson(self.top3, self.names),
         }  # fmt: skip
+        if not self.tells_languages:
+            del measures["balanced_accuracy"], measures["macro_f1"]
         if self.bins:
             names, right, total = (np.array(column, dtype=float) for column in zip(*self.bins, strict=True))
             held = names > 0

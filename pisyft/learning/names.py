@@ -111,11 +111,11 @@ def with_added(parts: Parts, found: Parts, alphabet: Alphabet = TUTORIAL) -> Par
 
     Args:
         found: what is in the folder now. Of what its owner wants to be held out from now on, nothing is trained on, and
-            nothing is tested on before the worker is started again.
+            nothing is tested on before the worker is started again. Languages that are new are left out.
     """
     both = (parts, found)
     held_out = {each: [name for of in both for name in of.validation[each] + of.test[each]] for each in parts.languages}
-    _, train = _without_repeats([held_out, found.train], alphabet)
+    _, train = _without_repeats([held_out, {each: found.train[each] for each in parts.languages}], alphabet)
     return Parts(train, parts.validation, parts.test)
 
 

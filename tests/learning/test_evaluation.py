@@ -315,3 +315,12 @@ def test_accents_make_no_difference_to_a_prediction(model):
 def test_a_name_without_a_known_letter_is_not_predicted(model, name):
     with pytest.raises(NamesError, match=f"no letter of {name!r} is known: write it in Latin letters"):
         predict(model, name, ["Greek", "Irish", "Korean"])
+
+
+def test_where_no_language_has_a_row_nothing_is_told_of_languages():
+    counts = Counts(((3, 1), (2, 4)), loss_sum=5.0, top3=10).with_floor(7)
+
+    assert not any(map(sum, counts.confusion)) and not counts.tells_languages
+    assert "accuracy" in counts.measures()
+    assert {"balanced_accuracy", "macro_f1"}.isdisjoint(counts.measures())
+    assert {"balanced_accuracy", "macro_f1"} <= set(Counts(((3, 1), (2, 4)), loss_sum=5.0, top3=10).measures())
