@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker
+from pisyft.transport import WebsocketClientWorker, WebsocketServerWorker, tls
 from tests.helpers import PATIENCE_SECONDS, forget_workers
 
 SERVE = """
@@ -28,6 +28,12 @@ server = WebsocketServerWorker(hook, "", 0, id=id, peers=peers, listener=socket.
 print("ready", flush=True)
 server.start()
 """
+
+
+@pytest.fixture(autouse=True)
+def no_certificate_was_seen_before(monkeypatch):
+    """Ports come back within a test run, with other workers behind them."""
+    monkeypatch.setattr(tls, "_seen_first", {})
 
 
 @dataclass
