@@ -106,8 +106,11 @@ class SecureRound:
         self._observe(Lost(worker, collector.step or "", str(error)))
 
     def _give_up(self, workers: Collection[str]) -> None:
-        # Who does not hear it forgets the round at the next one, or after a while.
-        in_parallel(lambda worker: self._call(worker, GIVE_UP, {}), workers)
+        # Who does not hear it forgets the round at the next one, or after a while; and may be why another one, which
+        # could not hand over its share, has ended the round.
+        for worker, error in in_parallel(lambda worker: self._call(worker, GIVE_UP, {}), workers).items():
+            if isinstance(error, TransportError):
+                self.left_out.setdefault(worker, str(error))
 
 
 def in_parallel(call: Callable[[str], object], workers: Collection[str]) -> dict:

@@ -437,7 +437,7 @@ def test_7_counts_add_up_and_have_intervals(good_enough):
 
 def test_7_the_gate_holds_the_untrained_network_back_and_releases_the_trained_one(good_enough):
     reasons = good_enough.seen("gate").splitlines()
-    assert reasons[0] == "Not released: 0 rounds of training are fewer than 3"
+    assert reasons[0] == "Not released: 0 rounds of training, and 3 are asked for"
     assert len(reasons) == 4
     assert good_enough.seen("release") == "{'alice': 1, 'bob': 1}\n"
     assert good_enough.seen("predict").startswith("version 1, accuracy ")
@@ -521,5 +521,5 @@ def test_9_what_flower_cuts_off_is_seen_and_refused(executed):
 def test_9_a_round_on_supernodes_ends_in_a_release(executed):
     told = executed("09_beyond_the_classroom").seen("supernodes")
 
-    assert "1 rounds of" in told and "added up by secagg" in told
+    assert "1 round of" in told and "added up by secagg" in told
     assert "Released to every device as version 1." in told

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pisyft.aggregation.agreement import digest_of_training, digest_of_values, new_round_id
 from pisyft.aggregation.errors import GivenAway, Refused, RoundAborted
 from pisyft.aggregation.plain import PlainAggregation
+from pisyft.aggregation.protocol import GIVE_UP
 from pisyft.aggregation.rounds import new_agreement
 from pisyft.events import Answered, Lost, Summed, SumStarted, Training
 from pisyft.federation import Federation
@@ -19,6 +20,7 @@ from pisyft.learning.training import Diverged, TrainingSettings
 from pisyft.learning.vectors import layout_of, to_vector
 from pisyft.secure_round import SecureRound
 from pisyft.transport import WebsocketClientWorker
+from pisyft.transport.errors import WorkerLost
 
 _seeds = itertools.count(100)
 
@@ -96,6 +98,27 @@ def test_who_watches_is_told_of_one_that_is_lost_and_why(federation, message):
     assert set(lost) == {"ann", "ben", "mallory"}
     assert (lost["ann"].step, "ann does not know mallory" in lost["ann"].reason) == ("join", True)
     assert not any(isinstance(each, Summed) for each in told)
+
+
+def test_a_worker_that_vanishes_before_others_have_handed_it_their_shares_is_left_out(federation, message, monkeypatch):
+    """Cleo, who cannot reach ben, has to say so; the round begins again without ben, and not without cleo."""
+    vanished = []
+
+    def call(self, worker, step, message):
+        if step == "share" and worker == "cleo" and "ben" in self._workers:
+            vanished.append("ben")
+            raise Refused("cleo cannot hand its share to ben: nothing listens there")
+        if step == GIVE_UP and worker in vanished:
+            raise WorkerLost("ben", "pi:8777", "the connection broke", "Look at its log.")
+        return ask(self, worker, step, message)
+
+    ask = SecureRound._call
+    monkeypatch.setattr(SecureRound, "_call", call)
+
+    finished = train(federation, message, "additive", settings())
+
+    assert finished.total.contributors == ("ann", "cleo")
+    assert finished.missing == {"ben": "worker ben at pi:8777: the connection broke. Look at its log."}
 
 
 def test_the_same_training_is_not_given_away_twice_but_made_anew_however_often_it_is_asked_for(federation, message):
