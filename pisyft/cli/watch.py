@@ -133,16 +133,16 @@ def watch(
         name = room.name if room else "classroom"
         hint = _command(classroom, workers, run)
         until_stopped.enter_context(Watch(sections, name, addresses, run, credentials, hint, begins=lab))
-        click.echo(f"{url}  (Ctrl-C ends it)")
-        if training:
-            click.echo("Training begins when somebody opens the page.")
-            if not is_kept:
-                click.echo("Ctrl-C removes the lab and what it has trained: --run FOLDER keeps that.")
-        if open_browser:
-            import webbrowser
+        with suppress(KeyboardInterrupt):  # also right after it was told what that does
+            click.echo(f"{url}  (Ctrl-C ends it)")
+            if training:
+                click.echo("Training begins when somebody opens the page.")
+                if not is_kept:
+                    click.echo("Ctrl-C removes the lab and what it has trained: --run FOLDER keeps that.")
+            if open_browser:
+                import webbrowser
 
-            webbrowser.open(url)
-        with suppress(KeyboardInterrupt):
+                webbrowser.open(url)
             make_server(sections, door, training.begin if training else lambda: None).run(sockets=[listener])
 
 
