@@ -74,20 +74,20 @@ def lab(size: int, names: Path, policy: str, folder: Path | None, alphabet: str,
     end_once()
     click.echo(f"Starting {', '.join(ids)}, each with names of its own ...")
     try:
-        with Lab(names, ids, folder, seed, policy, allow_plain, True, alphabet) as opened:
-            with suppress(KeyboardInterrupt):  # also right after it was told what that does
-                width = max(map(len, ids))
-                for worker, (host, port) in opened.addresses.items():
-                    click.echo(f"  {worker:{width}}  {host}:{port}  log: {opened.log_of(worker)}")
-                coordinator = opened.folder / "classroom" / "coordinator"
-                click.echo(
-                    f"The classroom: {coordinator / 'classroom.toml'}\n"
-                    "In another terminal:\n"
-                    f"  pisyft train --classroom {quote(str(coordinator))}\n"
-                    f"  pisyft classroom watch --classroom {quote(str(coordinator))}\n"
-                    "Ctrl-C ends the lab."
-                )
-                while True:
-                    time.sleep(60)
+        # Ctrl-C ends it also right after it was told so.
+        with Lab(names, ids, folder, seed, policy, allow_plain, True, alphabet) as opened, suppress(KeyboardInterrupt):
+            width = max(map(len, ids))
+            for worker, (host, port) in opened.addresses.items():
+                click.echo(f"  {worker:{width}}  {host}:{port}  log: {opened.log_of(worker)}")
+            coordinator = opened.folder / "classroom" / "coordinator"
+            click.echo(
+                f"The classroom: {coordinator / 'classroom.toml'}\n"
+                "In another terminal:\n"
+                f"  pisyft train --classroom {quote(str(coordinator))}\n"
+                f"  pisyft classroom watch --classroom {quote(str(coordinator))}\n"
+                "Ctrl-C ends the lab."
+            )
+            while True:
+                time.sleep(60)
     except LabError as error:
         raise Problem(str(error)) from error
