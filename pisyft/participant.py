@@ -19,7 +19,7 @@ from pisyft.contribution import Contribution
 from pisyft.learning.alphabet import TUTORIAL, Alphabet
 from pisyft.learning.encoding import Encoded, encode, mask, one_hot
 from pisyft.learning.evaluation import count_guesses
-from pisyft.learning.floors import LossInBlocks, diverged_in_blocks, in_own_order
+from pisyft.learning.floors import LossInBlocks, diverging_in_blocks, in_own_order
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, VALIDATION, NamesError, Parts, WatchedFolder, total, with_added
 from pisyft.learning.questions import Questions
@@ -180,10 +180,8 @@ class Participant:
             self._questions.ask(weights, "fit", model, settings=asdict(chosen))
             if not self._contribution.was_given:
                 self._trainee.take_back()
-            try:
+            with diverging_in_blocks(chosen, self._floor):
                 change, result = self._trainee.train(made, start, chosen, losses.add)
-            except Diverged as error:
-                raise diverged_in_blocks(error, chosen, self._floor) from None
             try:
                 self._contribution.keep(made, change.numpy(), len(names), training, forgotten)
             finally:
@@ -221,11 +219,8 @@ class Participant:
             own = self._enough_names(TRAIN)
             chosen = self._own_settings(alone, len(own))
             self._questions.ask(weights, "evaluate", model, part, settings=asdict(chosen))
-            with self._only_training():
-                try:
-                    fit(made, own, chosen, LossInBlocks(calling.report, self._floor).add)
-                except Diverged as error:
-                    raise diverged_in_blocks(error, chosen, self._floor) from None
+            with self._only_training(), diverging_in_blocks(chosen, self._floor):
+                fit(made, own, chosen, LossInBlocks(calling.report, self._floor).add)
         with self._busy("testing"):
             return count_guesses(made, names, len(self._languages)).with_floor(self._floor).as_answer()
 

@@ -21,11 +21,11 @@ from pisyft.flower.secure import refuse_to_clip
 from pisyft.learning.alphabet import alphabet_by_name
 from pisyft.learning.encoding import encode
 from pisyft.learning.evaluation import count_guesses
-from pisyft.learning.floors import LossInBlocks, diverged_in_blocks, in_own_order
+from pisyft.learning.floors import LossInBlocks, diverging_in_blocks, in_own_order
 from pisyft.learning.models import Model, make_model
 from pisyft.learning.names import TEST, TRAIN, read_parts, total
 from pisyft.learning.strategies import Trainee
-from pisyft.learning.training import Diverged, TrainingSettings
+from pisyft.learning.training import TrainingSettings
 from pisyft.learning.vectors import load_vector
 from pisyft.limits import Limits
 from pisyft.release import Card, ModelStore, ReleaseError, Signature
@@ -138,10 +138,8 @@ def _train(message: Message, context: Context, device: Device, dtype: type) -> M
     if (trained_on := settings.names(len(trainee.names))) < device.floor:
         raise NotTold(f"{device.id} trains on {device.floor} names or more, and not on {trained_on}: take more steps")
     model, start = device.model(str(asked.config["model"])), torch.tensor(vector)
-    try:
+    with diverging_in_blocks(settings, device.floor):
         change, result = trainee.train(model, start, settings, losses.add)
-    except Diverged as error:
-        raise diverged_in_blocks(error, settings, device.floor) from None
     if trainee.control is not None:  # SCAFFOLD's, which stays here between rounds
         context.state[_CONTROL] = ArrayRecord({_CONTROL: Array(trainee.control.numpy())})
     told = {"names": result.names, "steps": result.steps, "loss": float("nan") if losses.mean is None else losses.mean}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pisyft.learning.training import Diverged, TrainingSettings
@@ -18,13 +19,20 @@ def told(figure: float) -> float:
     return float(f"{figure:.4g}")
 
 
-def diverged_in_blocks(error: Diverged, settings: TrainingSettings, floor: int) -> Diverged:
-    """What is told of a training that diverged: after which names, in blocks of the floor or more.
+@contextmanager
+def diverging_in_blocks(settings: TrainingSettings, floor: int) -> Iterator[None]:
+    """Have a training that diverges tell after which names only in blocks of the floor or more.
 
     A model can be made so that it diverges at a name with a certain letter: with the step, that would be one name.
+
+    Raises:
+        Diverged: the training did; the step is that of the block's end.
     """
-    block = -(-floor // settings.batch_size)
-    return Diverged(-(-error.step // block) * block, error.loss)
+    try:
+        yield
+    except Diverged as error:
+        block = -(-floor // settings.batch_size)
+        raise Diverged(-(-error.step // block) * block, error.loss) from None
 
 
 class LossInBlocks:
