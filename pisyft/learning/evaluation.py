@@ -204,16 +204,12 @@ class Counts:
             _multinomial(generator, pooled),
             generator.binomial(pooled.sum(), pooled_right / max(pooled.sum(), 1), _RESAMPLES),
         )
-        measures = {
-            "accuracy": _wilson(self.right, self.names),
-            "balanced_accuracy": _percentiles(
-                self.balanced_accuracy, _mean_over_languages(self._recalls(*drawn))
-            ),
-            "macro_f1": _percentiles(self.macro_f1, _mean_over_languages(self._f1(*drawn))),
-            "top3_accuracy": _wilson(self.top3, self.names),
-        }  # fmt: skip
-        if not self.tells_languages:
-            del measures["balanced_accuracy"], measures["macro_f1"]
+        measures = {"accuracy": _wilson(self.right, self.names)}
+        if self.tells_languages:
+            recalls, f1 = self._recalls(*drawn), self._f1(*drawn)
+            measures["balanced_accuracy"] = _percentiles(self.balanced_accuracy, _mean_over_languages(recalls))
+            measures["macro_f1"] = _percentiles(self.macro_f1, _mean_over_languages(f1))
+        measures["top3_accuracy"] = _wilson(self.top3, self.names)
         if self.bins:
             names, right, total = (np.array(column, dtype=float) for column in zip(*self.bins, strict=True))
             held = names > 0
